@@ -1,0 +1,1 @@
+"""costplan reads LLM request logs and says what they cost and what would make them cheaper."""
