@@ -1,0 +1,313 @@
+"""The documents costplan writes: every key path of plan.json, and nothing about how the numbers came about.
+
+A document is a tree of frozen msgspec structs, so the JSON Schema (`costplan schema plan`) is derived from this file
+and cannot drift from it. Money is USD, times are seconds, tokens are whole numbers.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+PLAN_SCHEMA = "costplan/plan/1"
+
+Basis = Literal["reported", "priced", "measured", "simulated", "estimated", "assumed"]
+
+
+class _Document(msgspec.Struct, frozen=True, kw_only=True):
+    """Immutable, keyword-only: documents are built once and only read afterwards."""
+
+
+class Estimate(_Document):
+    """A number that says where it comes from and how wide it is.
+
+    `level` is 0.95 for a two-sided sampling interval and None for a stated plausible range, which is never called a
+    confidence interval. Exact figures have low = value = high. `value` None means unknown; `note` says what is missing.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    level: float | None = None
+    unit: str
+    basis: Basis
+    note: str = ""
+
+
+def exact(value: float, unit: str, basis: Basis, note: str = "") -> Estimate:
+    """An Estimate without spread, e.g. a sum of priced rows."""
+    return Estimate(value=value, low=value, high=value, unit=unit, basis=basis, note=note)
+
+
+def unknown(unit: str, note: str) -> Estimate:
+    """An Estimate that is not known; `note` says what it would take to know it."""
+    return Estimate(value=None, low=None, high=None, unit=unit, basis="assumed", note=note)
+
+
+class Input(_Document):
+    path: str
+    format: str
+    runner_up: str = ""
+    rule: str = ""
+    """How this source's token counts were converted to the inclusive rule."""
+    lines: int
+    bytes: int
+    sha256: str
+
+
+class Skipped(_Document):
+    count: int
+    first_lines: list[str]
+    """`file:line`, at most five."""
+
+
+class SkippedBooks(_Document):
+    total: int
+    reasons: dict[str, Skipped]
+
+
+class UnpricedModel(_Document):
+    model: str
+    provider: str
+    operation: str
+    reason: str
+    requests: int
+    tokens: int
+    nearest: list[str]
+
+
+class UnpricedBooks(_Document):
+    requests: int
+    tokens: int
+    token_share: float
+    models: list[UnpricedModel]
+
+
+class Span(_Document):
+    start: str | None
+    end: str | None
+    days: float | None
+    """None where no row carries a time; relative traces have days but neither start nor end."""
+    full_days: int = 0
+    null_timestamps: int = 0
+    backwards: int = 0
+    """Rows whose clock ran backwards against the line before."""
+
+
+class Books(_Document):
+    """records = requests + not_a_call + skipped.total + duplicates + merged;
+    requests = priced + unpriced.requests + failed + gateway_hits."""
+
+    records: int
+    requests: int
+    not_a_call: int
+    not_a_call_reasons: dict[str, int]
+    skipped: SkippedBooks
+    duplicates: int
+    repeated_ids: int
+    """Rows whose message id was seen before with other content: kept, because they are separate calls."""
+    merged: int
+    priced: int
+    unpriced: UnpricedBooks
+    failed: int
+    failed_by: dict[str, int]
+    gateway_hits: int
+    possibly_billed: int
+    """Aborted or failed after tokens may have been produced; counted inside the other classes."""
+    retries: int
+    usage_source: dict[str, int]
+    text_state: dict[str, int]
+    cache_reported_share: float
+    span: Span
+    partial: bool = False
+    """True for `--head`: a first look, no monthly figure."""
+    recovered: int = 0
+    """Lines that only the tolerant fallback could read; they are rows like any other."""
+
+
+class CostParts(_Document):
+    input: float
+    cache_read: float
+    cache_write: float
+    output: float
+    other: float
+
+
+class Baseline(_Document):
+    cost_usd: Estimate
+    """At the prices valid on each row's date."""
+    cost_usd_price_date: Estimate
+    """The same rows at `--price-date`; the ladder and monthly figures start here."""
+    cost_usd_month: Estimate
+    cost_usd_reported: float | None
+    """Sum of the costs the log itself states, where it states any; never mixed into the computed ones."""
+    price_date: str | None
+    requests: int
+    requests_month: float | None
+    input_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    cost_by: CostParts
+
+
+class GroupRow(_Document):
+    """One line of a breakdown; `share` is of the priced cost."""
+
+    key: str
+    requests: int
+    cost_usd: float
+    share: float
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int = 0
+    failed: int = 0
+    note: str = ""
+
+
+class Sessions(_Document):
+    sessions: int
+    steps: dict[str, float]
+    """p50, p95, p99, max."""
+    cost_usd: dict[str, float]
+    history_share: float | None
+    """Share of input characters that is re-sent conversation history; likewise below. None without text."""
+    tools_share: float | None
+    tool_results_share: float | None
+    system_share: float | None
+
+
+class Rate(_Document):
+    model: str
+    requests_min_peak: int
+    requests_min_p99: float
+    tokens_min_peak: int
+    tokens_min_p99: float
+
+
+class UnitEconomics(_Document):
+    per_request: Estimate
+    per_1k_requests: Estimate
+    per_session: Estimate
+    per_user_day: Estimate
+    per_mtok_blended: Estimate
+    margin_per_user: Estimate | None = None
+    by_model: list[GroupRow]
+    by_call_site: list[GroupRow]
+    by_user: list[GroupRow]
+    by_tag: list[GroupRow]
+    by_hour: list[GroupRow]
+    """Hour of the day, UTC, `00` to `23`."""
+    by_operation: list[GroupRow]
+    by_day: list[GroupRow]
+    sessions: Sessions | None
+    rates: list[Rate]
+
+
+class Rung(_Document):
+    """One lever of the ladder. Stand-alone, marginal and Shapley savings come from the same 2^n sets of levers."""
+
+    lever: Literal["response_cache", "compression", "routing", "prompt_cache", "batch", "self_host"]
+    label: str
+    headline: bool
+    """True: in "defensible today"; False: in "potential"."""
+    standalone_usd_month: Estimate
+    marginal_usd_month: Estimate
+    shapley_usd_month: Estimate
+    saving_share: float | None
+    """Marginal saving as a share of what the rungs above it left."""
+    order_range: list[float] | None
+    """Lowest and highest marginal saving over all orders, USD a month."""
+    usage_usd_month: Estimate
+    cash_usd_month: Estimate
+    risk: Literal["none", "verified", "needs-test"]
+    summary: str
+    """One line for the terminal: the rate that matters and its condition."""
+    evidence: dict[str, Any]
+
+
+class Opportunity(_Document):
+    call_site: str
+    lever: str
+    usd_month: Estimate
+    evidence: str
+    risk: Literal["none", "verified", "needs-test"]
+    effort_days: float
+    payback_days: float | None
+    next_experiment: str
+
+
+class AfterTotal(_Document):
+    cost_usd_month: Estimate
+    per_1k_requests: Estimate
+    saving_share: float | None
+    levers: list[str]
+
+
+class After(_Document):
+    defensible: AfterTotal
+    potential: AfterTotal
+
+
+class Assumption(_Document):
+    name: str
+    value: str
+    origin: str
+
+
+class PriceUsed(_Document):
+    model: str
+    provider: str
+    tier: str
+    requests: int
+    rates: dict[str, float]
+    """USD per million tokens (or per unit where the key says so)."""
+    effective: str
+    source: str
+    notes: list[str]
+
+
+class ReconcileModel(_Document):
+    model: str
+    invoice_usd: float | None
+    log_usd: float
+
+
+class Reconcile(_Document):
+    invoice_usd: float
+    log_usd: float
+    coverage_share: float
+    by_model: list[ReconcileModel]
+    note: str
+
+
+class Plan(_Document):
+    schema: Literal["costplan/plan/1"] = PLAN_SCHEMA
+    inputs: list[Input]
+    ingest: Books
+    reconcile: Reconcile | None = None
+    baseline: Baseline
+    unit_economics: UnitEconomics
+    ladder: list[Rung]
+    opportunities: list[Opportunity]
+    after: After
+    assumptions: list[Assumption]
+    prices: list[PriceUsed]
+    warnings: list[str] = []
+    """One sentence each, most important first; shown above the figures they concern."""
+
+
+def to_json(document: Plan) -> bytes:
+    """Indented UTF-8 JSON, keys in declaration order, the same bytes for the same document."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+def plan_from_json(data: bytes) -> Plan:
+    """Raises msgspec.DecodeError or ValidationError when the bytes are no plan of this schema."""
+    return msgspec.json.decode(data, type=Plan)
+
+
+def json_schema(name: Literal["plan"]) -> dict[str, Any]:
+    """JSON Schema (2020-12) of a document."""
+    schema = {"plan": Plan}[name]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(schema)}
