@@ -13,11 +13,7 @@ PLAN_SCHEMA = "costplan/plan/1"
 Basis = Literal["reported", "priced", "measured", "simulated", "estimated", "assumed"]
 
 
-class _Document(msgspec.Struct, frozen=True, kw_only=True):
-    """Immutable, keyword-only: documents are built once and only read afterwards."""
-
-
-class Estimate(_Document):
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """A number that says where it comes from and how wide it is.
 
     `level` is 0.95 for a two-sided sampling interval and None for a stated plausible range, which is never called a
@@ -43,7 +39,7 @@ def unknown(unit: str, note: str) -> Estimate:
     return Estimate(value=None, low=None, high=None, unit=unit, basis="assumed", note=note)
 
 
-class Input(_Document):
+class Input(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     format: str
     runner_up: str = ""
@@ -54,18 +50,18 @@ class Input(_Document):
     sha256: str
 
 
-class Skipped(_Document):
+class Skipped(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     first_lines: list[str]
     """`file:line`, at most five."""
 
 
-class SkippedBooks(_Document):
+class SkippedBooks(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     reasons: dict[str, Skipped]
 
 
-class UnpricedModel(_Document):
+class UnpricedModel(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     provider: str
     operation: str
@@ -75,14 +71,14 @@ class UnpricedModel(_Document):
     nearest: list[str]
 
 
-class UnpricedBooks(_Document):
+class UnpricedBooks(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     tokens: int
     token_share: float
     models: list[UnpricedModel]
 
 
-class Span(_Document):
+class Span(msgspec.Struct, frozen=True, kw_only=True):
     start: str | None
     end: str | None
     days: float | None
@@ -93,7 +89,7 @@ class Span(_Document):
     """Rows whose clock ran backwards against the line before."""
 
 
-class Books(_Document):
+class Books(msgspec.Struct, frozen=True, kw_only=True):
     """records = requests + not_a_call + skipped.total + duplicates + merged;
     requests = priced + unpriced.requests + failed + gateway_hits."""
 
@@ -124,7 +120,7 @@ class Books(_Document):
     """Lines that only the tolerant fallback could read; they are rows like any other."""
 
 
-class CostParts(_Document):
+class CostParts(msgspec.Struct, frozen=True, kw_only=True):
     input: float
     cache_read: float
     cache_write: float
@@ -132,7 +128,7 @@ class CostParts(_Document):
     other: float
 
 
-class Baseline(_Document):
+class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd: Estimate
     """At the prices valid on each row's date."""
     cost_usd_price_date: Estimate
@@ -151,7 +147,7 @@ class Baseline(_Document):
     cost_by: CostParts
 
 
-class GroupRow(_Document):
+class GroupRow(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a breakdown; `share` is of the priced cost."""
 
     key: str
@@ -165,7 +161,7 @@ class GroupRow(_Document):
     note: str = ""
 
 
-class Sessions(_Document):
+class Sessions(msgspec.Struct, frozen=True, kw_only=True):
     sessions: int
     steps: dict[str, float]
     """p50, p95, p99, max."""
@@ -177,7 +173,7 @@ class Sessions(_Document):
     system_share: float | None
 
 
-class Rate(_Document):
+class Rate(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     requests_min_peak: int
     requests_min_p99: float
@@ -185,7 +181,7 @@ class Rate(_Document):
     tokens_min_p99: float
 
 
-class UnitEconomics(_Document):
+class UnitEconomics(msgspec.Struct, frozen=True, kw_only=True):
     per_request: Estimate
     per_1k_requests: Estimate
     per_session: Estimate
@@ -204,7 +200,7 @@ class UnitEconomics(_Document):
     rates: list[Rate]
 
 
-class Rung(_Document):
+class Rung(msgspec.Struct, frozen=True, kw_only=True):
     """One lever of the ladder. Stand-alone, marginal and Shapley savings come from the same 2^n sets of levers."""
 
     lever: Literal["response_cache", "compression", "routing", "prompt_cache", "batch", "self_host"]
@@ -226,7 +222,7 @@ class Rung(_Document):
     evidence: dict[str, Any]
 
 
-class Opportunity(_Document):
+class Opportunity(msgspec.Struct, frozen=True, kw_only=True):
     call_site: str
     lever: str
     usd_month: Estimate
@@ -237,25 +233,25 @@ class Opportunity(_Document):
     next_experiment: str
 
 
-class AfterTotal(_Document):
+class AfterTotal(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd_month: Estimate
     per_1k_requests: Estimate
     saving_share: float | None
     levers: list[str]
 
 
-class After(_Document):
+class After(msgspec.Struct, frozen=True, kw_only=True):
     defensible: AfterTotal
     potential: AfterTotal
 
 
-class Assumption(_Document):
+class Assumption(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     value: str
     origin: str
 
 
-class PriceUsed(_Document):
+class PriceUsed(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     provider: str
     tier: str
@@ -267,13 +263,13 @@ class PriceUsed(_Document):
     notes: list[str]
 
 
-class ReconcileModel(_Document):
+class ReconcileModel(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     invoice_usd: float | None
     log_usd: float
 
 
-class Reconcile(_Document):
+class Reconcile(msgspec.Struct, frozen=True, kw_only=True):
     invoice_usd: float
     log_usd: float
     coverage_share: float
@@ -281,7 +277,7 @@ class Reconcile(_Document):
     note: str
 
 
-class Plan(_Document):
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
     schema: Literal["costplan/plan/1"] = PLAN_SCHEMA
     inputs: list[Input]
     ingest: Books
