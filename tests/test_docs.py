@@ -1,0 +1,101 @@
+"""Documentation that cannot rot: generated parts are current, commands and options are explained, data has a source."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+README_LINES = 250
+DATA_FOLDERS = ("traces", "tests/data", "profiles/tokenizers")
+GENERATED_HELP = ("--help", "--install-completion", "--show-completion")
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """(full name, command) of every command of the command line, groups included."""
+    import typer.main
+    from costplan.cli import app
+
+    pending: list[tuple[str, Any]] = [("costplan", typer.main.get_command(app))]
+    while pending:
+        name, command = pending.pop()
+        yield name, command
+        pending += [(f"{name} {child}", found) for child, found in getattr(command, "commands", {}).items()]
+
+
+def sources_of(path: Path) -> str:
+    """The text of the files that may name a data file's origin: beside it, or above it up to the data folder."""
+    texts: list[str] = []
+    folder = path.parent
+    while folder != ROOT:
+        for pattern in ("SOURCES*.md", "SOURCE*.md", "README.md"):
+            texts += [found.read_text("utf-8") for found in sorted(folder.glob(pattern))]
+        if str(folder.relative_to(ROOT)) in DATA_FOLDERS:
+            break
+        folder = folder.parent
+    return "\n".join(texts)
+
+
+def data_files() -> list[Path]:
+    """Every data file in the repository's data folders."""
+    found: list[Path] = []
+    for folder in DATA_FOLDERS:
+        inside = (ROOT / folder).rglob("*") if (ROOT / folder).is_dir() else ()
+        found += [path for path in inside if path.is_file() and path.suffix not in {".md", ".py", ".pyc"}]
+    return sorted(found)
+
+
+def test_the_readme_is_short():
+    assert len(README.read_text("utf-8").splitlines()) <= README_LINES
+
+
+def test_the_generated_parts_of_the_readme_are_current():
+    environment = os.environ | {"TERMINAL_WIDTH": "80", "COLUMNS": "80", "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "cogapp", "--check", str(README)]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr + "\nhint: make docs"
+
+
+def test_every_command_and_option_explains_itself():
+    silent: list[str] = []
+    for name, command in commands():
+        if not (command.help or "").strip():
+            silent.append(name)
+        for parameter in command.params:
+            label = (parameter.opts or [parameter.name])[0]
+            if label not in GENERATED_HELP and not (getattr(parameter, "help", None) or "").strip():
+                silent.append(f"{name} {label}")
+    assert silent == []
+
+
+def test_every_command_is_in_the_documentation():
+    pages = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+    text = "\n".join(page.read_text("utf-8") for page in pages)
+    assert [name for name, _ in commands() if name not in text] == []
+
+
+def test_the_changelog_names_the_current_version():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert re.search(rf"^## \[{re.escape(version)}\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+
+
+def test_decisions_are_numbered_without_gaps():
+    numbers = [int(page.name[:3]) for page in sorted((ROOT / "docs" / "decisions").glob("*.md"))]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+@pytest.mark.parametrize("path", data_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_data_file_is_named_where_its_origin_stands(path: Path):
+    # names stand in backticks; a pattern (`chunk-*.csv`) or a folder with its slash (`prompts/`) names several files
+    named = re.findall(r"`([^`\n]+)`", sources_of(path))
+    relative = path.relative_to(ROOT).as_posix()
+    folders = {f"{parent.name}/" for parent in path.relative_to(ROOT).parents}
+    assert any(fnmatch(path.name, name) or fnmatch(relative, f"*{name}") or name in folders for name in named), relative
