@@ -1,4 +1,4 @@
-"""The canonical trace on disk, both ways: what `costplan normalize` writes is what it reads; knows no file and no price.
+"""The canonical trace on disk, both ways: what `costplan normalize` writes is what it reads; knows no file or price.
 
 Text is flattened on the way out: the parts of a message become one text, and JSON held as a string comes back decoded.
 Halves of a call (`part`, `join_id`) are joined before they are written.
@@ -16,8 +16,8 @@ NAME = "costplan"
 RULE = "canonical rows: input inclusive of cache, output inclusive of reasoning, taken as written"
 
 # Columns named like the fields of Call; on disk "" is null.
-_TEXTS = ("request_id", "trace_id", "span_id", "parent_id", "session_id", "user", "feature", "environment")
-_TEXTS += ("output_text", "error_type", "finish_reason")
+_IDS = ("request_id", "trace_id", "span_id", "parent_id", "session_id", "user", "feature", "environment")
+_TEXTS = (*_IDS, "output_text", "error_type", "finish_reason")
 _NAMES = ("provider", "request_model", "response_model", "service_tier", "params")
 _INTEGERS = ("input_tokens", "output_tokens", "http_status")
 _NUMBERS = ("duration_s", "ttft_s", "temperature", "cost_usd_reported")
@@ -103,7 +103,7 @@ def row_of(call: Call) -> dict[str, Any]:
 
 
 def mooncake_row(call: Call, start_us: int = 0) -> dict[str, Any]:
-    """The row Mooncake's readers take: milliseconds since `start_us`. Raises BadRecord where time or usage is unknown."""
+    """The row Mooncake's readers take: milliseconds since `start_us`. BadRecord where time or usage is unknown."""
     if call.time_us is None or call.input_tokens is None or call.output_tokens is None:
         raise BadRecord("no_time_or_usage")
     return {

@@ -1,4 +1,4 @@
-"""OTLP JSON traces (GenAI, OpenLLMetry, vLLM, OpenInference); does not know which parent repeats its children's usage."""
+"""OTLP JSON traces (GenAI, OpenLLMetry, vLLM, OpenInference); knows not which parent repeats its children's usage."""
 
 import re
 from typing import Any, cast
