@@ -142,7 +142,7 @@ def _kind(values: list[Any]) -> str:
         numbers = [as_float(value) or 0.0 for value in values]
     except BadRecord:
         return "time" if all(time_us(value) is not None for value in values) else "text"
-    if numbers and 1e9 <= min(numbers) and max(numbers) < 4e18:
+    if numbers and min(numbers) >= 1e9 and max(numbers) < 4e18:
         return "time"
     rising = len(numbers) > 1 and numbers == sorted(numbers) and numbers[0] < numbers[-1]
     return "rising" if rising else "number" if numbers else ""
@@ -153,7 +153,7 @@ def _snake(column: str) -> str:
 
 
 def calls_with_map(record: dict[str, Any], mapping: dict[str, str]) -> list[Call | NotACall]:
-    """One call per row. A column may be a dotted path; times under 1e8 are seconds (`…_ms`: ms) from the trace's start."""
+    """One call per row. A column may be dotted; times under 1e8 are seconds (`…_ms`: ms) from the start."""
     row = {f: record[c] if c in record else dig(record, *c.split(".")) for f, c in mapping.items()}
     if all(value is None for value in row.values()):
         raise BadRecord("no_mapped_column")
