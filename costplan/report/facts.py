@@ -1,0 +1,172 @@
+"""The sentences both renderers share: books, gaps, what is missing, what to type next; knows nothing of layout.
+
+Texts that hold log strings are returned as they are: the renderer that prints them makes them safe.
+"""
+
+import re
+import shlex
+
+from costplan.report.numbers import UNKNOWN, money, money_decimals, percent, plain, plural, saving, span
+from costplan.results import Books, Estimate, GroupRow, Opportunity, Plan, Rung
+
+NO_CONTRACT = "list price, no contract given"
+LEGEND = "= counted or priced   ≈ modelled   ? assumed   [low … high] 95% interval, with ~ a plausible range"
+_GAP = 0.05
+_TYPEABLE = re.compile(r"(?!-.)[\w./ :@%+=,~-]{1,60}", re.ASCII)
+
+
+def unpriced_only(plan: Plan) -> bool:
+    """No request has a price: every amount is unknown, whatever the sums say."""
+    return plan.ingest.priced == 0 and plan.ingest.unpriced.requests > 0
+
+
+def monthly(plan: Plan) -> bool:
+    """Whether the report speaks of months; otherwise of the log's own span and of shares."""
+    return plan.baseline.cost_usd_month.value is not None
+
+
+def decimals(plan: Plan) -> int | None:
+    """The decimals every amount of the ladder shares, so that the column adds up on the page."""
+    value = plan.baseline.cost_usd_month.value
+    return money_decimals(value) if value else None
+
+
+def today(plan: Plan) -> Estimate:
+    """What "today" is: a month where there is one, else the log's spend at the price date."""
+    return plan.baseline.cost_usd_month if monthly(plan) else plan.baseline.cost_usd_price_date
+
+
+def today_suffix(plan: Plan) -> str:
+    """`/month`, or the log's own span"""
+    days = plan.ingest.span.days
+    return "/month" if monthly(plan) else " in this log" if days is None else f" in {span(days)}"
+
+
+def per_1k(plan: Plan, estimate: Estimate) -> str:
+    """`$4.78 per 1k requests`, or empty where unknown"""
+    known = estimate.value is not None and not unpriced_only(plan)
+    return f"{money(estimate.value)} per 1k requests" if known else ""
+
+
+def month_gap(plan: Plan) -> str:
+    """Why there is no monthly figure and how to get one; empty where there is one."""
+    if monthly(plan) or unpriced_only(plan):
+        return ""
+    if plan.ingest.partial:
+        return "No monthly figure: this is a first look at part of the log (--head); analyze all of it."
+    days, note = plan.ingest.span.days, plan.baseline.cost_usd_month.note
+    why = "the log carries no times" if days is None else f"the log spans {span(days)}, a month needs 24 h"
+    why = note or "the log does not allow one" if days is not None and days >= 1 else why
+    return f"No monthly figure: {why}; give the volume with --month-requests N."
+
+
+def unpriced_gap(books: Books) -> str:
+    """What the amounts leave out for want of a price; empty where nothing."""
+    if not books.unpriced.requests:
+        return ""
+    models = [f"'{plain(m.model, 32)}'" if m.model else "no model name" for m in books.unpriced.models]
+    names = ", ".join(models[:3]) + (f" and {len(models) - 3} more" if len(models) > 3 else "")
+    of = f" ({names})" if names else ""
+    return f"{plural(books.unpriced.requests, 'request')} unpriced{of}, {percent(books.unpriced.token_share)} of tokens"
+
+
+def price_change(plan: Plan) -> str:
+    """The one line on prices that moved between the calls and the price date."""
+    then, now = money(plan.baseline.cost_usd.value), money(plan.baseline.cost_usd_price_date.value)
+    if then == now or UNKNOWN in (then, now) or unpriced_only(plan):
+        return ""
+    at = f" of {plan.baseline.price_date}" if plan.baseline.price_date else ""
+    return f"The logged calls cost {then} at their own dates' prices, {now} at the prices{at} used below."
+
+
+def invoice_gap(plan: Plan) -> str:
+    """The first line of the report where log and invoice differ by more than 5 %."""
+    if plan.reconcile is None or abs(1 - plan.reconcile.coverage_share) <= _GAP:
+        return ""
+    bill = plan.reconcile
+    sums = f"the log holds {money(bill.log_usd)} of {money(bill.invoice_usd)}, {percent(bill.coverage_share)}"
+    return f"Invoice gap: {sums}. {bill.note or 'Every figure below is about the log.'}"
+
+
+def contract(plan: Plan) -> str:
+    """What the user stated, empty where nothing was: only then does cash differ from usage."""
+    stated = next((a.value.strip() for a in plan.assumptions if a.name == "contract"), "")
+    return "" if stated.lower().startswith(("none", "no contract", "list price")) else stated
+
+
+def rung_note(plan: Plan, rung: Rung) -> str:
+    """The rung's one line: what it rests on, or what it needs; with the cash effect where a contract changes it."""
+    money_, cash, usage = rung.marginal_usd_month, rung.cash_usd_month.value, rung.usage_usd_month.value
+    parts = ["not counted"] if money_.value is not None and money_.value < 0 else []
+    note = money_.note if rung_unknown(plan, rung) and (monthly(plan) or not rung.summary) else ""
+    parts += [text for text in (rung.summary, note if note not in rung.summary else "") if text]
+    if contract(plan) and cash is not None and cash != usage:
+        parts.append(f"in cash {saving(cash, decimals(plan))}")
+    return "; ".join(parts)
+
+
+def rung_unknown(plan: Plan, rung: Rung) -> bool:
+    """Neither money nor, without a month, a share is known."""
+    return rung.marginal_usd_month.value is None and (monthly(plan) or rung.saving_share is None)
+
+
+def place(item: Opportunity, width: int = 24) -> str:
+    """`prompt cache at 'rag-answer'`"""
+    return f"{item.lever.replace('_', ' ')} at '{plain(item.call_site, width)}'"
+
+
+def days_of_work(days: float) -> str:
+    return f"{days:.1f}".removesuffix(".0") + (" day" if days == 1 else " days")
+
+
+def group_cost(plan: Plan, row: GroupRow, decimals: int | None) -> str:
+    """An amount, or why there is none: an unpriced model is not a free one."""
+    if row.cost_usd == 0 and row.requests > row.failed:
+        if row.note:
+            return row.note
+        if unpriced_only(plan) or row.key in {model.model for model in plan.ingest.unpriced.models}:
+            return "unpriced"
+    return money(row.cost_usd, decimals)
+
+
+def identities(books: Books) -> list[str]:
+    """Where every record and every request went; each sum holds."""
+    records = (
+        f"{plural(books.records, 'record')} = {plural(books.requests, 'request')} + {books.not_a_call:,} not a call"
+    )
+    records += f" + {books.skipped.total:,} skipped + {plural(books.duplicates, 'duplicate')} + {books.merged:,} merged"
+    requests = f"{plural(books.requests, 'request')} = {books.priced:,} priced + {books.unpriced.requests:,} unpriced"
+    return [records, f"{requests} + {books.failed:,} failed + {plural(books.gateway_hits, 'gateway hit')}"]
+
+
+def skipped_reasons(books: Books) -> list[str]:
+    """`18 bad json (logs.jsonl:418, logs.jsonl:977)`, most frequent first."""
+    reasons = sorted(books.skipped.reasons.items(), key=lambda item: (-item[1].count, item[0]))
+    return [f"{s.count:,} {name.replace('_', ' ')} ({', '.join(s.first_lines)})" for name, s in reasons if s.count]
+
+
+def mixes(books: Books) -> list[str]:
+    """Where token counts and texts are not all as the provider reported them: `text: 9 full + 1 truncated`."""
+    kinds = (("token counts", _mix(books.usage_source, "reported")), ("text", _mix(books.text_state, "full")))
+    return [f"{name}: {text}" for name, text in kinds if text]
+
+
+def _mix(counts: dict[str, int], whole: str) -> str:
+    parts = sorted((-n, kind) for kind, n in counts.items() if n)
+    return "" if all(kind == whole for _, kind in parts) else " + ".join(f"{-n:,} {kind}" for n, kind in parts)
+
+
+def next_step(plan: Plan) -> str:
+    """The command that takes this plan furthest."""
+    path = plan.inputs[0].path if plan.inputs else ""
+    log = shlex.quote(path) if _TYPEABLE.fullmatch(path) else "LOG"
+    books = plan.ingest
+    if books.partial:
+        return f"costplan analyze {log}"
+    if unpriced_only(plan) or books.unpriced.token_share > _GAP:
+        return f"costplan analyze {log} --prices prices.yaml"
+    if not monthly(plan):
+        return f"costplan analyze {log} --month-requests N"
+    if any(r.lever == "response_cache" and r.risk == "needs-test" and r.marginal_usd_month.value for r in plan.ladder):
+        return f"costplan cache {log} --label-sample 600 pairs.jsonl"
+    return "costplan breakeven --gpus 4xA100 --plan plan.json"
