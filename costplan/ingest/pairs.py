@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from costplan.ingest.fields import as_bool, as_dict, as_text, time_us
 from costplan.ingest.request import params_of, read_labels, read_request, soft_float
-from costplan.ingest.response import read_error, read_response, side_calls
+from costplan.ingest.response import read_error, read_response, set_usage, side_calls
 from costplan.ingest.sse import assemble, is_stream
 from costplan.ingest.usage import usage_of
 from costplan.trace import BadRecord, Call, Message, NotACall
@@ -66,7 +66,6 @@ _FAILED = {"error", "failed", "failure", "timeout", "exception"}
 _PLAIN_RECORD = frozenset(["id", "timestamp", "model", "user", "session", "request", "response", "latency_ms"])
 _PLAIN_REQUEST = frozenset(["model", "messages", "temperature", "max_tokens", "top_p", "seed", "n", "stop"])
 _PLAIN_CHOICE = frozenset(["index", "message", "finish_reason", "logprobs"])
-_PLAIN_ANSWER = frozenset(["role", "content"])
 _PLAIN_ROLES = frozenset(["system", "user", "assistant", "tool", "developer"])
 _PLAIN_RESPONSE = frozenset(["id", "object", "created", "model", "choices", "usage", "system_fingerprint"])
 
@@ -89,67 +88,70 @@ def calls(record: dict[str, Any]) -> list[Call | NotACall]:
 
 def _plain(record: dict[str, Any]) -> Call | None:
     """The flat chat shape in one pass, or None for anything beyond it; what it reads, `_pair` reads the same."""
-    request, response = record.get("request"), record.get("response")
-    if type(request) is not dict or type(response) is not dict:
-        return None
-    request, response = cast(dict[str, Any], request), cast(dict[str, Any], response)
-    if not (record.keys() <= _PLAIN_RECORD and request.keys() <= _PLAIN_REQUEST and response.keys() <= _PLAIN_RESPONSE):
-        return None
     try:
+        request, response = record["request"], record["response"]
         [choice] = response["choices"]
-        answer = choice["message"]
-        text, finish, request_id = answer["content"], choice["finish_reason"], response["id"]
-        model, time, usage = request.get("model") or record["model"], record["timestamp"], response["usage"]
+        answer, finish, request_id, usage = (
+            choice["message"],
+            choice["finish_reason"],
+            response["id"],
+            response["usage"],
+        )
+        text, time, model = answer["content"], record["timestamp"], request.get("model") or record["model"]
         messages: list[Message] = []
         for item in request["messages"]:
             role, content = item["role"], item["content"]
             if role not in _PLAIN_ROLES or len(item) != 2 or type(content) is not str:
                 return None
             messages.append(Message(role, content))
-    except (KeyError, TypeError, ValueError):
+        user, session, latency = record.get("user"), record.get("session"), record.get("latency_ms")
+        known = (
+            record.keys() <= _PLAIN_RECORD and request.keys() <= _PLAIN_REQUEST and response.keys() <= _PLAIN_RESPONSE
+        )
+        if not (
+            known
+            and len(answer) == 2
+            and (len(choice) == 3 or choice.keys() <= _PLAIN_CHOICE)
+            and type(usage) is dict
+            and type(text) is type(finish) is type(request_id) is type(model) is str
+            and text
+            and finish
+            and request_id[:4] not in ("", "msg_")
+            and response.get("object", "chat.completion") == "chat.completion"
+            and type(time) is float
+            and 0 < time < 1e11
+            and (user is None or (type(user) is str and user))
+            and (session is None or (type(session) is str and session))
+            and (latency is None or (type(latency) in (int, float) and 0 <= latency < 1e12))
+        ):
+            return None
+    except (KeyError, TypeError, ValueError, AttributeError):
         return None
-    user, session, latency = record.get("user"), record.get("session"), record.get("latency_ms")
-    if not (
-        type(answer) is dict
-        and answer.keys() <= _PLAIN_ANSWER
-        and choice.keys() <= _PLAIN_CHOICE
-        and type(text) is type(finish) is type(request_id) is type(model) is str
-        and text
-        and finish
-        and request_id[:4] not in ("", "msg_")
-        and response.get("object", "chat.completion") == "chat.completion"
-        and type(time) is float
-        and 0 < time < 1e11
-        and type(usage) is dict
-        and (user is None or (type(user) is str and user))
-        and (session is None or (type(session) is str and session))
-        and (latency is None or (type(latency) in (int, float) and 0 <= latency < 1e12))
-    ):
-        return None
-    counts = usage_of(response)
     temperature = request.get("temperature")
-    return Call(
+    call = Call(
         request_id=request_id,
         session_id=session,
         user=user,
         time_us=round(time * 1e6),
         duration_s=None if latency is None else latency / 1000,
         request_model=model,
-        response_model=as_text(response.get("model")) or "",
+        response_model=as_text(response["model"]) or "" if "model" in response else "",
         messages=messages,
         output_text=text,
-        temperature=None if temperature is None else soft_float(temperature),
+        temperature=temperature if type(temperature) is float and 0 <= temperature < 1e9 else soft_float(temperature),
         params=params_of(request),
         finish_reason=finish,
-        input_tokens=counts and counts.input_tokens,
-        cache_read_tokens=counts.cache_read_tokens if counts else 0,
-        cache_write_tokens=counts.cache_write_tokens if counts else 0,
-        cache_write_1h_tokens=counts.cache_write_1h_tokens if counts else 0,
-        output_tokens=counts and counts.output_tokens,
-        reasoning_tokens=counts.reasoning_tokens if counts else 0,
-        other_units=counts.other_units if counts else {},
-        cache_reported=counts is not None and counts.cache_reported,
     )
+    tokens_in, tokens_out = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if (
+        type(tokens_in) is type(tokens_out) is int
+        and len(usage) == 3
+        and usage.get("total_tokens") == tokens_in + tokens_out
+    ):
+        call.input_tokens, call.output_tokens = tokens_in, tokens_out
+    else:
+        set_usage(call, usage_of(response))
+    return call
 
 
 def _pair(record: dict[str, Any]) -> list[Call | NotACall]:

@@ -30,9 +30,7 @@ def read_response(call: Call, body: dict[str, Any]) -> None:
     call.response_model = as_text(body.get("model")) or as_text(body.get("modelVersion")) or call.response_model
     if call.time_us is None:
         call.time_us = time_us(body.get("created") or body.get("created_at") or body.get("createTime"))
-    usage = usage_of(body)
-    if usage is not None:
-        set_usage(call, usage)
+    set_usage(call, usage_of(body))
     detail = as_dict(body.get("usage") or body.get("usageMetadata"))
     # The tier that served the call stands in the answer; the request only asks for one
     if "service_tier" in body or "service_tier" in detail or "speed" in detail:
@@ -51,12 +49,15 @@ def read_response(call: Call, body: dict[str, Any]) -> None:
         call.possibly_billed = call.possibly_billed or bool(call.output_tokens)
 
 
-def set_usage(call: Call, usage: Usage) -> None:
-    """Copy the counts into the call."""
+def set_usage(call: Call, usage: Usage | None) -> None:
+    """Copy the counts into the call; without usage it keeps none."""
+    if usage is None:
+        return
     call.input_tokens, call.output_tokens = usage.input_tokens, usage.output_tokens
-    call.cache_read_tokens, call.cache_write_tokens = usage.cache_read_tokens, usage.cache_write_tokens
-    call.cache_write_1h_tokens, call.reasoning_tokens = usage.cache_write_1h_tokens, usage.reasoning_tokens
-    call.other_units, call.cache_reported = usage.other_units, usage.cache_reported
+    if usage.cache_reported or usage.cache_write_tokens or usage.reasoning_tokens or usage.other_units:
+        call.cache_read_tokens, call.cache_write_tokens = usage.cache_read_tokens, usage.cache_write_tokens
+        call.cache_write_1h_tokens, call.reasoning_tokens = usage.cache_write_1h_tokens, usage.reasoning_tokens
+        call.other_units, call.cache_reported = usage.other_units, usage.cache_reported
 
 
 def side_calls(call: Call, body: dict[str, Any]) -> list[Call]:

@@ -28,6 +28,10 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 
 
 _CACHED = ("prompt_cache_hit_tokens", "num_cached_tokens", "cached_tokens", "cache_read_input_tokens")
+_OPENAI = frozenset(
+    ["prompt_tokens", "completion_tokens", "total_tokens"] + ["prompt_tokens_details", "completion_tokens_details"]
+)
+_NOTHING: dict[str, Any] = {}
 _MODALITY = {"AUDIO": "audio", "IMAGE": "image"}
 
 
@@ -100,6 +104,19 @@ def _chat(usage: dict[str, Any], body: dict[str, Any]) -> Usage:
     total = as_int(usage.get("total_tokens"))
     if len(usage) == 3 and prompt is not None and completion is not None and total == prompt + completion:
         return Usage(prompt, completion)
+    if usage.keys() <= _OPENAI and prompt is not None and completion is not None and total == prompt + completion:
+        known, spent = (
+            usage.get("prompt_tokens_details") or _NOTHING,
+            usage.get("completion_tokens_details") or _NOTHING,
+        )
+        if type(known) is type(spent) is dict and not (
+            known.get("audio_tokens")
+            or known.get("cache_write_tokens")
+            or "cache_creation_tokens" in known
+            or spent.get("audio_tokens")
+        ):
+            read, reasoning = as_int(known.get("cached_tokens")) or 0, as_int(spent.get("reasoning_tokens")) or 0
+            return Usage(prompt, completion, read, 0, 0, reasoning, {}, "cached_tokens" in known)
     # Assistants runs spell it prompt_token_details
     details = as_dict(usage.get("prompt_tokens_details") or usage.get("prompt_token_details"))
     out = as_dict(usage.get("completion_tokens_details"))
