@@ -6,7 +6,7 @@ A mistake in a file is reported with the file and the line.
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -101,7 +101,7 @@ def load_provider(path: Path) -> ProviderPolicy:
     return ProviderPolicy(
         provider=provider,
         cache=_cache_policy(cache_section) if isinstance(cache_section, Section) else None,
-        batch=_batch_policy(batch_section) if isinstance(batch_section, Section) else None,
+        batch=BatchPolicy(**_rule(batch_section, BatchPolicy)) if isinstance(batch_section, Section) else None,
     )
 
 
@@ -157,41 +157,27 @@ def _provider_policies() -> dict[str, ProviderPolicy]:
     return {policy.provider: policy for policy in found}
 
 
-_CACHE_NUMBERS = ("min_tokens", "step_tokens", "ttl_s", "ttl_low_s", "ttl_high_s", "long_ttl_s", "max_breakpoints")
-_PROVENANCE = ("note", "source", "checked")
+def _rule(section: Section, kind: type[CachePolicy] | type[BatchPolicy]) -> dict[str, Any]:
+    """The checked fields of one rule; which are required and which are numbers the dataclass says."""
+    check_keys(section, [f.name for f in fields(kind)], [f.name for f in fields(kind) if f.default is MISSING])
+    values = dict(section.values)
+    for each in fields(kind):
+        if each.type in (int, float, float | None) and values.get(each.name) is not None:
+            value = number(section, each.name, high=1.0 if each.name == "discount" else float("inf"))
+            values[each.name] = int(value) if each.type is int else value
+    if not isinstance(values["checked"], date):
+        raise CostplanError(f"{section.where('checked')}: 'checked' must be a date", hint="checked: 2026-11-23")
+    return values
 
 
 def _cache_policy(section: Section) -> CachePolicy:
-    required = ("mode", "min_tokens", "ttl_s", "ttl_low_s", "ttl_high_s", "source", "checked")
-    check_keys(section, ("mode", "min_tokens_by_model", "refreshed_on_use", *_CACHE_NUMBERS, *_PROVENANCE), required)
-    if section.values["mode"] not in ("automatic", "explicit", "none"):
+    values = _rule(section, CachePolicy)
+    if values["mode"] not in ("automatic", "explicit", "none"):
         raise CostplanError(f"{section.where('mode')}: unknown cache mode", hint="automatic, explicit or none")
-    values = dict(section.values)
-    for key in _CACHE_NUMBERS:
-        if values.get(key) is not None:
-            value = number(section, key)
-            values[key] = value if key.endswith("_s") else int(value)
     by_model = values.get("min_tokens_by_model")
     if isinstance(by_model, Section):
-        minima = ((name.lower(), int(number(by_model, name))) for name in by_model.values)
-        values["min_tokens_by_model"] = tuple(minima)
-    _check_date(section)
+        values["min_tokens_by_model"] = tuple((name.lower(), int(number(by_model, name))) for name in by_model.values)
     return CachePolicy(**values)
-
-
-def _batch_policy(section: Section) -> BatchPolicy:
-    required = ("discount", "stacks_with_cache", "window_s", "source", "checked")
-    check_keys(section, (*required, "note"), required)
-    _check_date(section)
-    values = dict(section.values)
-    values["discount"] = number(section, "discount", high=1.0)
-    values["window_s"] = number(section, "window_s")
-    return BatchPolicy(**values)
-
-
-def _check_date(section: Section) -> None:
-    if not isinstance(section.values["checked"], date):
-        raise CostplanError(f"{section.where('checked')}: 'checked' must be a date", hint="checked: 2026-11-23")
 
 
 def _plain(loader: Any, node: Any, path: Path) -> Any:

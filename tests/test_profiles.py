@@ -45,7 +45,10 @@ def test_an_unknown_provider_caches_and_discounts_nothing():
 
 
 BATCH = "provider: a\nbatch:\n  discount: {}\n  stacks_with_cache: true\n  window_s: 1\n  source: s\n  checked: {}\n"
-CACHE = "provider: a\ncache:\n  mode: {}\n  min_tokens: {}\n  ttl_s: 1\n  ttl_low_s: 1\n  ttl_high_s: 1\n  source: s\n  checked: {}\n"
+CACHE = (
+    "provider: a\ncache:\n  mode: {}\n  min_tokens: {}\n  ttl_s: 1\n  ttl_low_s: 1\n  ttl_high_s: 1\n"
+    "  source: s\n  checked: {}\n"
+)
 
 
 @pytest.mark.parametrize(

@@ -122,15 +122,15 @@ class RateTable:
         reasoning: NDArray[np.int64],
     ) -> Costs:
         """Token counts are inclusive: reads and writes are part of the input, 1-hour writes of the writes."""
-        rate = np.vstack([self.rates, np.zeros((1, 7))])[rate_row]  # row -1 is the appended row of zeros
+        rate = np.take(np.vstack([self.rates, np.zeros((1, 7))]).T, rate_row, axis=1)  # row -1: the zeros
         counts = (input_tokens, cache_read, cache_write, cache_write_1h, output, reasoning)
         prompt, reads, writes, long_writes, outputs, thought = (each.astype(np.float64) for each in counts)
         return Costs(
-            input=(prompt - reads - writes) * rate[:, 0],
-            cache_read=reads * rate[:, 1],
-            cache_write=(writes - long_writes) * rate[:, 2] + long_writes * rate[:, 3],
-            output=(outputs - thought) * rate[:, 4] + thought * rate[:, 5],
-            other=rate[:, 6],
+            input=(prompt - reads - writes) * rate[0],
+            cache_read=reads * rate[1],
+            cache_write=(writes - long_writes) * rate[2] + long_writes * rate[3],
+            output=(outputs - thought) * rate[4] + thought * rate[5],
+            other=rate[6],
         )
 
     def other_usd(self, rate_row: NDArray[np.int32], counts: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -157,12 +157,16 @@ class RateTable:
         return self.notes[rate_row]
 
 
+_Bounds = tuple[Sequence[int], Sequence[int], Sequence[int]]
+_Cell = tuple[Prices, PriceNote, bool]
+
+
 def compile_rates(keys: Sequence[PriceKey], *, price_file: Path | None = None) -> RateTable:
     """The rate table for these keys; a user's price file comes before the list prices."""
     book = read_price_file(price_file) if price_file else PriceFile()
-    bounds: list[tuple[Sequence[int], Sequence[int], Sequence[int]]] = []
+    bounds: list[_Bounds] = []
     first_row: list[int] = []
-    cells: list[tuple[Prices, PriceNote, bool]] = []
+    cells: list[_Cell] = []
     unpriced: dict[int, PriceNote] = {}
     for index, key in enumerate(keys):
         block = _block(key, book)
@@ -170,10 +174,10 @@ def compile_rates(keys: Sequence[PriceKey], *, price_file: Path | None = None) -
             unpriced[index] = PriceNote(key.model, key.provider, {}, unpriced=block)
             first_row.append(-1)
             bounds.append(((), (), ()))
-        else:
-            first_row.append(len(cells))
-            bounds.append(block[0])
-            cells.extend(block[1])
+            continue
+        first_row.append(len(cells))
+        bounds.append(block[0])
+        cells.extend(block[1])
     unit_keys = sorted({unit for prices, _, _ in cells for unit in prices if not _is_token(unit)} - {"requests"})
     return RateTable(
         keys=tuple(keys),
@@ -190,10 +194,7 @@ def compile_rates(keys: Sequence[PriceKey], *, price_file: Path | None = None) -
     )
 
 
-_Bounds = tuple[Sequence[int], Sequence[int], Sequence[int]]
-
-
-def _block(key: PriceKey, book: PriceFile) -> tuple[_Bounds, list[tuple[Prices, PriceNote, bool]]] | str:
+def _block(key: PriceKey, book: PriceFile) -> tuple[_Bounds, list[_Cell]] | str:
     """All rate rows of one key in the order lookup() counts them, or why it has no price."""
     provider, model = book.resolve(key.provider, key.model)
     listed = list_offer(provider, model, key.tier)
@@ -223,16 +224,11 @@ def _settle(quote: Quote, key: PriceKey, book: PriceFile) -> tuple[Prices, Price
         if batch is None:
             assumed = (*assumed, f"no {key.tier} price known, standard price used")
         else:
-            share = 1.0 - batch.discount
-            prices = {
-                unit: _times(steps, share) if batch.stacks_with_cache or not unit.startswith("cache") else steps
-                for unit, steps in prices.items()
-                if _is_token(unit)
-            } | {unit: steps for unit, steps in prices.items() if not _is_token(unit)}
-            assumed = (
-                *assumed,
-                f"batch price assumed: {batch.discount:.0%} off standard ({batch.source}, {batch.checked})",
-            )
+            share = {True: 1.0 - batch.discount, False: 1.0}
+            cut = {unit: _is_token(unit) and (batch.stacks_with_cache or "cache" not in unit) for unit in prices}
+            prices = {unit: _times(steps, share[cut[unit]]) for unit, steps in prices.items()}
+            source = f"{batch.source}, {batch.checked}"
+            assumed = (*assumed, f"batch price assumed: {batch.discount:.0%} off standard ({source})")
     if quote.is_list_price and (discount := book.discounts.get(quote.provider, 0.0)):
         prices = {unit: _times(steps, 1.0 - discount) for unit, steps in prices.items()}
         assumed = (*assumed, f"{discount:.1%} off list ({book.name})")
@@ -240,10 +236,8 @@ def _settle(quote: Quote, key: PriceKey, book: PriceFile) -> tuple[Prices, Price
 
 
 def _described(prices: Prices, note: PriceNote) -> PriceNote:
-    rates = dict(zip(_TOKEN_UNITS, _token_rates(prices), strict=False))
-    per_mtok = (
-        {name: round(usd * TOKENS_PER_MTOK, 9) for name, usd in rates.items()} if "input_tokens" in prices else {}
-    )
+    rates = {} if "input_tokens" not in prices else dict(zip(_TOKEN_UNITS, _token_rates(prices), strict=False))
+    per_mtok = {name: round(usd * TOKENS_PER_MTOK, 9) for name, usd in rates.items()}
     others = {unit: _usd(prices, unit) for unit in sorted(prices) if not _is_token(unit)}
     return PriceNote(note.model, note.provider, per_mtok | others, note.effective, note.source, note.assumed)
 

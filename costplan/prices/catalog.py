@@ -141,10 +141,12 @@ def _scaled(steps: Steps, before: Steps | None, after: Steps | None) -> Steps:
 
 
 def _names_it(match: Any, ref: str) -> bool:
-    """Whether the price data names the model in full (an equality or an anchored pattern), so no guard is needed."""
+    """Whether the price data spells the whole name (or an anchored pattern of it), so that no guard is needed."""
     clauses = getattr(match, "or_", None) or [match]
-    full = (c for c in clauses if hasattr(c, "equals") or getattr(c, "regex", "").endswith("$"))
-    return any(clause.is_match(ref) for clause in full)
+    return any(
+        clause.is_match(ref) and (getattr(clause, "regex", "").endswith("$") or ref in vars(clause).values())
+        for clause in clauses
+    )
 
 
 @cache

@@ -18,28 +18,21 @@ _PROVIDERS = {
     "anthropic": "anthropic anthropic-text claude",
     "x-ai": "x-ai xai grok",
     "mistral": "mistral mistral-ai mistralai codestral text-completion-codestral",
-    "deepseek": "deepseek",
     "groq": "groq groqcloud",
     "cohere": "cohere cohere-chat",
     "together": "together together-ai togetherai",
     "fireworks": "fireworks fireworks-ai fireworks-ai-embedding-models",
-    "openrouter": "openrouter",
     "perplexity": "perplexity perplexity-ai",
     "moonshotai": "moonshotai moonshot moonshot-ai",
     "voyageai": "voyageai voyage",
-    "github-copilot": "github-copilot",
-    "databricks": "databricks",
-    "cloudflare": "cloudflare",
-    "cerebras": "cerebras",
-    "minimax": "minimax",
     "novita": "novita novita-ai",
     "zai": "zai z-ai",
 }
 _SAME_NAME = (  # further genai-prices ids, logged as they are
-    "arcee avian baseten cursor doubleword elevenlabs meta modal ovhcloud quicksilverpro typesafe zhipuai "
-    "huggingface_cerebras huggingface_fireworks-ai huggingface_groq huggingface_hyperbolic huggingface_nebius "
-    "huggingface_novita huggingface_nscale huggingface_ovhcloud huggingface_publicai huggingface_sambanova "
-    "huggingface_together"
+    "deepseek openrouter github-copilot databricks cloudflare cerebras minimax arcee avian baseten cursor doubleword "
+    "elevenlabs meta modal ovhcloud quicksilverpro typesafe zhipuai huggingface_cerebras huggingface_fireworks-ai "
+    "huggingface_groq huggingface_hyperbolic huggingface_nebius huggingface_novita huggingface_nscale "
+    "huggingface_ovhcloud huggingface_publicai huggingface_sambanova huggingface_together"
 )
 _PROVIDER_OF = {alias: provider for provider, aliases in _PROVIDERS.items() for alias in aliases.split()} | {
     provider.replace("_", "-"): provider for provider in _SAME_NAME.split()
@@ -175,6 +168,8 @@ def _without_routes(seller: str, name: str) -> tuple[str, ...]:
             break
         rest = tail
         refs.append(rest)
+    if seller == "fireworks" and not rest.startswith("accounts/"):
+        refs.append(f"accounts/fireworks/models/{rest}")
     if seller == "azure":
         refs.append(rest.replace("gpt-35", "gpt-3.5"))
     if seller == "aws" and (regional := _BEDROCK.match(rest)) and regional[1]:

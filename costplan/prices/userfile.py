@@ -148,7 +148,7 @@ def _read_ours(path: Path) -> PriceFile:
     top = read_yaml(path)
     check_keys(top, ("models", "aliases", "discounts", "contract"))
     entries: dict[str, tuple[Entry, ...]] = {}
-    models = top.values.get("models") or []
+    models: object = top.values.get("models", [])
     if not isinstance(models, list):
         raise CostplanError(f"{top.where('models')}: 'models' must be a list", hint="start each model with `- model:`")
     for item in cast(list[Any], models):
