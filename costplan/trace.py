@@ -5,13 +5,19 @@ Two rules decide the money and hold for every row after ingest:
 Names follow OpenTelemetry GenAI where it has one.
 """
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import Any
 
 import msgspec
 
 MAX_TOKENS = 100_000_000
 """More tokens than this in one call is a broken counter, not a request; the row is rejected."""
+
+
+NO_TIME = -(2**63)
+"""`time_us` of a row without a time, in the numeric columns."""
+UNKNOWN = -1
+"""A token count or duration that is not known, in the numeric columns."""
 
 
 class UsageSource(IntEnum):
@@ -38,6 +44,44 @@ class Part(IntEnum):
     WHOLE = 0
     REQUEST = 1
     RESPONSE = 2
+
+
+class Flag(IntFlag):
+    """Bits of the `flags` column."""
+
+    OK = 1
+    STREAM = 2
+    GATEWAY_HIT = 4
+    POSSIBLY_BILLED = 8
+    CACHE_REPORTED = 16
+    RELATIVE_TIME = 32
+    BATCHABLE = 64
+    BACKWARDS = 128
+    REQUEST_PART = 256
+    RESPONSE_PART = 512
+    RECOVERED = 1024
+
+
+class Cacheable(IntFlag):
+    """Why a request may not be answered from a response cache (column `cacheable`); 0 = it may."""
+
+    NO_TEXT = 1
+    ACTION = 2
+    """Tool calls, tool results or media: the answer is an action, not a text to repeat."""
+    TIME_WORDS = 4
+    HOT = 8
+    """Temperature above the limit: variety is wanted."""
+    OTHER_OPERATION = 16
+    FAILED = 32
+
+
+class BlockEnd(IntFlag):
+    """Where a prefix block ends (column `block_end`)."""
+
+    CHUNK = 0
+    MESSAGE = 1
+    STATIC = 2
+    """End of tools and system prompt."""
 
 
 class BadRecord(Exception):

@@ -78,7 +78,7 @@ def text_of(content: Any) -> str | None:
 def _part_text(part: Any) -> str:
     if isinstance(part, dict):
         fields = cast(dict[str, Any], part)
-        if fields.get("type", "text") in {"text", "input_text", "output_text"}:
+        if (as_text(fields.get("type")) or "text") in {"text", "input_text", "output_text"}:
             for key in ("text", "content"):
                 if isinstance(fields.get(key), str):
                     return fields[key]
@@ -111,7 +111,7 @@ def _joined(items: list[Any]) -> tuple[str | None, Any]:
     for item in items:
         fields = as_dict(item)
         tool_calls += as_list(fields.get("tool_calls"))
-        if fields.get("type") in {"tool_use", "function_call", "tool_call"}:
+        if as_text(fields.get("type")) in {"tool_use", "function_call", "tool_call"}:
             tool_calls.append(item)
         elif isinstance(fields.get("content"), list):
             inner, inner_calls = _joined(fields["content"])

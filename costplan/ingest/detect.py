@@ -1,0 +1,137 @@
+"""Which dialect a file speaks, decided by its first records; knows no field of any dialect."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from types import ModuleType
+from typing import Any, cast
+
+from costplan.errors import CostplanError, UsageError
+from costplan.ingest import (
+    anthropic_batch,
+    azure,
+    bailian,
+    bare,
+    batch,
+    burstgpt,
+    canonical,
+    generic,
+    langfuse,
+    litellm,
+    mooncake,
+    otlp,
+    pairs,
+)
+from costplan.ingest.source import Source, Split, records, splits_of
+from costplan.trace import Call, NotACall
+
+DIALECTS: tuple[ModuleType, ...] = (
+    canonical, otlp, litellm, langfuse, batch, anthropic_batch, bailian, mooncake, burstgpt, azure, pairs, bare, generic,
+)  # fmt: skip
+"""Specific before general: the first whose signature fits a record has it."""
+
+BY_NAME = {cast(str, dialect.NAME): dialect for dialect in DIALECTS}
+SAMPLE = 200
+_CONTAINERS = ("data", "logs", "records", "items", "observations", "runs", "results", "generations", "requests", "traces")
+
+Reader = Callable[[dict[str, Any]], list[Call | NotACall]]
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """A file's dialect; `runner_up` also fitted some of the sampled records."""
+
+    name: str
+    runner_up: str
+    rule: str
+    mapping: tuple[tuple[str, str], ...] = ()
+
+
+def unwrap(record: Any) -> list[Any]:
+    """The records inside `{"data": [...]}` and its kin; any other record is itself."""
+    if isinstance(record, dict):
+        for name in _CONTAINERS:
+            inner: Any = cast(dict[str, Any], record).get(name)
+            if isinstance(inner, list) and inner and isinstance(inner[0], dict):
+                return cast(list[Any], inner)
+    return [record]
+
+
+def dialect_of(record: dict[str, Any]) -> str | None:
+    """Name of the first dialect whose signature the record carries."""
+    return next((cast(str, dialect.NAME) for dialect in DIALECTS if dialect.matches(record)), None)
+
+
+def sample_of(source: Source) -> list[dict[str, Any]]:
+    """The first records of a file, unreadable ones left out."""
+    found: list[dict[str, Any]] = []
+    for split in splits_of(0, source):
+        for _, record in islice(records(Split(0, source, split.start, split.end), _ignore), 2 * SAMPLE):
+            fits = isinstance(record, dict) and dialect_of(cast(dict[str, Any], record)) is not None
+            found += [r for r in ([record] if fits else unwrap(record)) if isinstance(r, dict)]
+            if len(found) >= SAMPLE:
+                return found[:SAMPLE]
+    return found
+
+
+def _ignore(line: int, reason: str) -> None:
+    """Detection only looks; the parse counts what cannot be read."""
+
+
+def detect(source: Source, *, forced: str | None, mapping: dict[str, str]) -> Detected:
+    """Decide by majority over the first records. `forced` is --format, `mapping` is --map (column -> field).
+
+    Raises CostplanError with the columns found and a filled-in --map command where nothing fits.
+    """
+    if mapping:
+        return Detected(generic.NAME, "", generic.RULE, tuple(sorted(mapping.items())))
+    if forced is not None:
+        if forced not in BY_NAME:
+            raise UsageError(f"unknown format {forced!r}", hint=f"one of: {', '.join(sorted(BY_NAME))}")
+        return Detected(forced, "", cast(str, BY_NAME[forced].RULE))
+    sample = sample_of(source)
+    votes: Counter[str] = Counter(name for record in sample if (name := dialect_of(record)))
+    if not votes:
+        raise _unrecognised(source, sample)
+    ranked = sorted(votes.items(), key=lambda item: (-item[1], list(BY_NAME).index(item[0])))
+    return Detected(ranked[0][0], _runner_up(sample, ranked), cast(str, BY_NAME[ranked[0][0]].RULE))
+
+
+def _runner_up(sample: list[dict[str, Any]], ranked: list[tuple[str, int]]) -> str:
+    """The dialect with the second most records, or one whose signature the winner's records carry as well."""
+    if len(ranked) > 1:
+        return ranked[1][0]
+    others: Counter[str] = Counter()
+    for record in sample[:20]:
+        others.update(d.NAME for d in DIALECTS if ranked[0][0] != d.NAME and d.matches(record))
+    return others.most_common(1)[0][0] if others else ""
+
+
+def _unrecognised(source: Source, sample: list[dict[str, Any]]) -> CostplanError:
+    if not sample:
+        return CostplanError(
+            f"{source.shown}: no JSON object, CSV row or Parquet row in it can be read",
+            hint="costplan reads JSONL, JSON, CSV and Parquet logs (.gz and .zst too)",
+        )
+    columns = list(dict.fromkeys(column for record in sample[:20] for column in record))
+    shown = ", ".join(_safe(column) for column in columns[:20]) + (", …" if len(columns) > 20 else "")
+    guess = generic.guess_map(columns, sample)
+    return CostplanError(
+        f"{source.shown}: no known log format; its columns are: {shown}",
+        hint=generic.fill_command(guess, source.shown)
+        if guess
+        else "map its columns: costplan analyze FILE --map COLUMN=input_tokens --map COLUMN=output_tokens …",
+    )
+
+
+def _safe(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text[:40])
+
+
+def reader_of(detected: Detected) -> Reader:
+    """The function that turns a record of this dialect into calls."""
+    if detected.mapping:
+        mapping = dict(detected.mapping)
+        return lambda record: generic.calls_with_map(record, mapping)
+    return cast(Reader, BY_NAME[detected.name].calls)

@@ -1,0 +1,171 @@
+"""What only the whole log can tell: duplicates, halves that belong together, parent spans, shortened exports.
+
+Works on keys of all rows (a few dozen bytes per row), never on text. Prices are not known here.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from costplan.engine import concat, read_batch, take, write_batches
+from costplan.ingest.parse import Chunk, Parsed
+from costplan.trace import Flag
+
+Keys = NDArray[np.uint64]
+PILE_MIN_CHARS = 64
+PILE_MIN_TEXTS = 20
+"""So many distinct texts of exactly the longest length are no accident."""
+PILE_SHARE = 0.01
+_FROM_REQUEST = (
+    "text_state", "cacheable", "total_weight", "system_chars", "tools_chars", "history_chars", "tool_result_chars",
+    "user_chars", "longest_user", "longest_system", "exact_key", "norm_key", "root_key", "site",
+    "block_key", "block_weight", "block_end",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The chunks that remain, the rows to leave out of each, and what was found."""
+
+    chunks: list[Chunk]
+    dropped: list[NDArray[np.int64]]
+    """Per chunk, sorted row numbers that are no rows of the trace (duplicates, merged halves, parent spans)."""
+    duplicates: int
+    repeated_ids: int
+    merged: int
+    parent_spans: int
+    cut_lengths: dict[str, int]
+    """Role group -> the length at which this export cuts its texts."""
+
+
+def settle(parsed: list[Parsed], folder: Path) -> Settled:
+    """Decide over all chunks which rows stay."""
+    chunks = [chunk for split in parsed for chunk in split.chunks]
+    chunks, merged_rows = _merge_halves(chunks, folder)
+    rows = [chunk.rows for chunk in chunks]
+    keep = np.ones(sum(rows), dtype=np.bool_)
+    edges = np.concatenate([[0], np.cumsum(rows)])
+    for index, gone in enumerate(merged_rows):
+        keep[edges[index] + gone] = False
+    merged = int((~keep).sum())
+    parents = _parent_spans(chunks, [split.links for split in parsed], keep)
+    duplicates, repeated = _duplicates(chunks, keep)
+    dropped = [np.flatnonzero(~keep[edges[i] : edges[i + 1]]) for i in range(len(chunks))]
+    return Settled(chunks, dropped, duplicates, repeated, merged, parents, _cut_lengths(parsed))
+
+
+def _column(chunks: list[Chunk], name: str, dtype: Any) -> NDArray[Any]:
+    """One column of all chunks."""
+    if not chunks:
+        return np.zeros(0, dtype=dtype)
+    return np.concatenate([np.asarray(read_batch(chunk.path, 0, [name])[name], dtype=dtype) for chunk in chunks])
+
+
+def _duplicates(chunks: list[Chunk], keep: NDArray[np.bool_]) -> tuple[int, int]:
+    """Drop rows whose id, model, usage and request hash were seen before; the first one in file order stays.
+
+    Returns (rows dropped, rows that repeat an id with other content and stay).
+    """
+    again = _seen_before(_column(chunks, "dedupe_key", np.uint64), keep)
+    keep[again] = False
+    repeated = _seen_before(_column(chunks, "id_key", np.uint64), keep)
+    return len(again), len(repeated)
+
+
+def _seen_before(keys: Keys, keep: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Rows whose non-zero key stands in an earlier kept row."""
+    candidates = np.flatnonzero((keys != 0) & keep)
+    values = keys[candidates]
+    ordered = np.sort(values)
+    if not (ordered[1:] == ordered[:-1]).any():
+        return candidates[:0]
+    order = np.argsort(values, kind="stable")
+    same = np.zeros(len(order), dtype=np.bool_)
+    same[1:] = values[order][1:] == values[order][:-1]
+    return np.sort(candidates[order[same]])
+
+
+def _merge_halves(chunks: list[Chunk], folder: Path) -> tuple[list[Chunk], list[NDArray[np.int64]]]:
+    """Batch files: give each response row the text columns of the request row with its join id; drop the request row."""
+    gone: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64) for _ in chunks]
+    flags = [read_batch(chunk.path, 0, ["flags"])["flags"] for chunk in chunks]
+    if not any((f & Flag.RESPONSE_PART).any() for f in flags) or not any((f & Flag.REQUEST_PART).any() for f in flags):
+        return chunks, gone
+    join = [read_batch(chunk.path, 0, ["join_key"])["join_key"] for chunk in chunks]
+    where: dict[int, tuple[int, int]] = {}
+    for index, (bits, keys) in enumerate(zip(flags, join, strict=True)):
+        for row in np.flatnonzero(bits & Flag.REQUEST_PART):
+            where.setdefault(int(keys[row]), (index, int(row)))
+    taken: list[list[int]] = [[] for _ in chunks]
+    out = list(chunks)
+    for index, (bits, keys) in enumerate(zip(flags, join, strict=True)):
+        pairs: list[tuple[int, int, int]] = []
+        for row in np.flatnonzero(bits & Flag.RESPONSE_PART):
+            origin = where.pop(int(keys[row]), None)
+            if origin is not None:
+                pairs.append((int(row), *origin))
+        if pairs:
+            out[index] = _with_request_columns(index, chunks, pairs, folder)
+            for _, chunk_index, row in pairs:
+                taken[chunk_index].append(row)
+    return out, [np.array(sorted(rows), dtype=np.int64) for rows in taken]
+
+
+def _with_request_columns(index: int, chunks: list[Chunk], pairs: list[tuple[int, int, int]], folder: Path) -> Chunk:
+    """A copy of chunk `index` whose rows in `pairs` (row, request chunk, request row) carry the request's text."""
+    columns = read_batch(chunks[index].path, 0)
+    sources = sorted({chunk_index for _, chunk_index, _ in pairs})
+    rows_of = {s: np.array([r for _, c, r in pairs if c == s], dtype=np.int64) for s in sources}
+    target = np.array([row for s in sources for row, c, _ in pairs if c == s], dtype=np.int64)
+    requests = concat([take(read_batch(chunks[s].path, 0, list(_FROM_REQUEST)), rows_of[s]) for s in sources])
+    own = {name: columns[name] for name in _FROM_REQUEST}
+    pick = np.arange(chunks[index].rows)
+    pick[target] = chunks[index].rows + np.arange(len(target))
+    columns |= take(concat([own, requests]), pick)
+    path = folder / f"{chunks[index].path.stem}-merged.arrow"
+    write_batches(path, [columns])
+    sites = dict.fromkeys([site for s in (index, *sources) for site in chunks[s].sites])
+    return replace(chunks[index], path=path, sites=list(sites))
+
+
+def _parent_spans(chunks: list[Chunk], links: list[Keys], keep: NDArray[np.bool_]) -> int:
+    """Drop a call that stands above other calls of its trace and repeats (at least) the sum of their usage."""
+    spans = _column(chunks, "span_key", np.uint64)
+    if not spans.any():
+        return 0
+    parents = _column(chunks, "parent_key", np.uint64)
+    through = {int(span): int(parent) for pair in links for span, parent in pair}
+    tokens = _column(chunks, "input_tokens", np.int64).clip(0) + _column(chunks, "output_tokens", np.int64).clip(0)
+    row_of = {int(spans[row]): int(row) for row in np.flatnonzero(spans)}
+    below: dict[int, int] = {}
+    for row in np.flatnonzero(parents):
+        step, hops = int(parents[row]), 0
+        while step not in row_of and step in through and hops < 64:
+            step, hops = through[step], hops + 1
+        parent_row = row_of.get(step)
+        if parent_row is not None and parent_row != row:
+            below[parent_row] = below.get(parent_row, 0) + int(tokens[row])
+    repeats = [row for row, total in below.items() if keep[row] and total > 0 and tokens[row] >= 0.99 * total]
+    repeats = [row for row in repeats if tokens[row] <= 1.01 * below[row]]
+    keep[repeats] = False
+    return len(repeats)
+
+
+def _cut_lengths(parsed: list[Parsed]) -> dict[str, int]:
+    """The longest length of a role group where so many distinct texts end there that the export must cut them."""
+    found: dict[str, int] = {}
+    for group in ("user", "system"):
+        counts: dict[int, int] = {}
+        for split in parsed:
+            for length, texts in split.lengths.get(group, {}).items():
+                counts[length] = counts.get(length, 0) + texts
+        if not counts:
+            continue
+        longest = max(counts)
+        needed = max(PILE_MIN_TEXTS, PILE_SHARE * sum(counts.values()))
+        if longest >= PILE_MIN_CHARS and counts[longest] >= needed:
+            found[group] = longest
+    return found
