@@ -8,12 +8,14 @@ docstrings are the texts) give the same bytes. The share of repeated questions i
 
 import argparse
 import ast
+import multiprocessing
 import os
 import shutil
 import sysconfig
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -41,7 +43,7 @@ WORLD = (
     "मेरा कार्ड अभी तक नहीं आया है, कब तक आएगा?",
     "👩‍👩‍👧‍👦 family plan 👩🏽‍💻 please 🏳️‍🌈✨🧑‍🚀",
 )
-DOCUMENTED = {"numpy": ("lib", "_core", "linalg"), "pandas": ("core",)}
+DOCUMENTED = {"numpy": ("lib", "_core"), "pandas": ("core", "core/indexes", "core/reshape")}
 
 
 def main() -> None:
@@ -62,7 +64,8 @@ def write_log(out: Path, lines: int) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     cuts = [lines * part // PROCESSES for part in range(PROCESSES + 1)]
     parts = [out.with_name(f"{out.name}.{os.getpid()}.{part}") for part in range(PROCESSES)]
-    with ProcessPoolExecutor(PROCESSES) as pool:
+    the_corpus()  # before the fork, so that both processes share it
+    with ProcessPoolExecutor(PROCESSES, mp_context=multiprocessing.get_context("fork")) as pool:
         jobs = [
             pool.submit(write_part, path, part, first, last, lines)
             for part, (path, (first, last)) in enumerate(zip(parts, pairwise(cuts), strict=True))
@@ -79,7 +82,7 @@ def write_log(out: Path, lines: int) -> None:
 
 def write_part(path: Path, part: int, first: int, last: int, lines: int) -> None:
     """The lines first..last of a log of so many lines."""
-    corpus = Corpus(np.random.default_rng(SEED))
+    corpus = the_corpus()
     times = START_S + np.cumsum(np.random.default_rng(SEED + 1).exponential(1 / RATE, lines))[first:last]
     rng = np.random.default_rng([SEED, 2, part])
     encode = msgspec.json.Encoder().encode
@@ -116,9 +119,15 @@ class Corpus:
         parts: list[str] = []
         missing = length
         while missing > 0:
-            parts.append(self.paragraphs[int(rng.integers(len(self.paragraphs)))])
+            parts.append(self.paragraphs[int(rng.random() * len(self.paragraphs))])
             missing -= len(parts[-1]) + 1
         return " ".join(parts)[:length]
+
+
+@cache
+def the_corpus() -> Corpus:
+    """The corpus of SEED."""
+    return Corpus(np.random.default_rng(SEED))
 
 
 def draw_rows(
@@ -211,8 +220,8 @@ def source_files() -> Sequence[Path]:
         if spec is None or spec.origin is None:
             raise SystemExit(f"error: {package} is not installed")
         for folder in folders:
-            files += sorted((Path(spec.origin).parent / folder).rglob("*.py"))
-    return [path for path in files if "tests" not in path.parts]
+            files += sorted((Path(spec.origin).parent / folder).glob("*.py"))
+    return files
 
 
 if __name__ == "__main__":
