@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from costplan.ingest import litellm
 from costplan.trace import Call, NotACall, check
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from costplan.ingest import otlp
 from costplan.trace import BadRecord, Call, NotACall, check
 
