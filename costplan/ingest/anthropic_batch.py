@@ -26,20 +26,17 @@ def calls(record: dict[str, Any]) -> list[Call | NotACall]:
         raise BadRecord("no_custom_id")
     call = Call(join_id=join_id, provider="anthropic", part=Part.REQUEST if "params" in record else Part.RESPONSE)
     found = [call]
-    try:
-        if call.part is Part.REQUEST:
-            read_request(call, as_dict(record["params"]))
-        else:
-            result = as_dict(record.get("result"))
-            message = as_dict(result.get("message"))
-            kind = as_text(result.get("type")) or "no_result"
-            read_response(call, message)
-            found = side_calls(call, message)
-            if kind != "succeeded":
-                # errored, canceled and expired requests are not charged
-                read_error(call, result.get("error") or kind)
-    except RecursionError:
-        raise BadRecord("too_deep") from None
+    if call.part is Part.REQUEST:
+        read_request(call, as_dict(record["params"]))
+    else:
+        result = as_dict(record.get("result"))
+        message = as_dict(result.get("message"))
+        kind = as_text(result.get("type")) or "no_result"
+        read_response(call, message)
+        found = side_calls(call, message)
+        if kind != "succeeded":
+            # errored, canceled and expired requests are not charged
+            read_error(call, result.get("error") or kind)
     for number, side in enumerate(found):
         side.service_tier = "batch"
         if number:

@@ -9,7 +9,7 @@ from costplan.ingest.fields import as_dict, as_text, time_us
 from costplan.ingest.pairs import provider_of
 from costplan.ingest.request import read_labels, read_request
 from costplan.ingest.response import read_response, side_calls
-from costplan.trace import BadRecord, Call, NotACall
+from costplan.trace import Call, NotACall
 
 NAME = "bare"
 RULE = "the body's own rule: OpenAI counts are inclusive, Anthropic and Bedrock exclude cache, Gemini excludes thoughts"
@@ -24,22 +24,19 @@ def matches(record: dict[str, Any]) -> bool:
 def calls(record: dict[str, Any]) -> list[Call | NotACall]:
     """The call; stored completions that carry their `messages` beside the answer are read as both."""
     call = Call(time_us=time_us(record.get("timestamp")), provider=as_text(record.get("provider")) or "")
-    try:
-        answered = _is_response(record)
-        if answered:
-            # A Responses object echoes the request's parameters, but `messages` and `input` only where stored
-            kind = record.get("object")
-            call.operation = "embeddings" if kind == "list" else _OPERATIONS.get(str(kind), "chat")
-            call.provider = call.provider or provider_of(record)
-        if answered and record.get("type") == "message":
-            read_labels(call, as_dict(record.get("metadata")))
-        else:
-            read_request(call, {key: value for key, value in record.items() if key != "text" or not answered})
-        if answered:
-            read_response(call, record)
-            return [*side_calls(call, record)]
-    except RecursionError:
-        raise BadRecord("too_deep") from None
+    answered = _is_response(record)
+    if answered:
+        # A Responses object echoes the request's parameters, but `messages` and `input` only where stored
+        kind = record.get("object")
+        call.operation = "embeddings" if kind == "list" else _OPERATIONS.get(str(kind), "chat")
+        call.provider = call.provider or provider_of(record)
+    if answered and record.get("type") == "message":
+        read_labels(call, as_dict(record.get("metadata")))
+    else:
+        read_request(call, {key: value for key, value in record.items() if key != "text" or not answered})
+    if answered:
+        read_response(call, record)
+        return [*side_calls(call, record)]
     return [call]
 
 

@@ -26,15 +26,12 @@ def calls(record: dict[str, Any]) -> list[Call | NotACall]:
     if join_id is None:
         raise BadRecord("no_custom_id")
     call = Call(join_id=join_id, service_tier="batch")
-    try:
-        if "body" in record:
-            call.part = Part.REQUEST
-            read_request(call, as_dict(record["body"]))
-            call.operation = operation_of(as_text(record.get("url")) or "")
-        else:
-            _read_output(call, record)
-    except RecursionError:
-        raise BadRecord("too_deep") from None
+    if "body" in record:
+        call.part = Part.REQUEST
+        read_request(call, as_dict(record["body"]))
+        call.operation = operation_of(as_text(record.get("url")) or "")
+    else:
+        _read_output(call, record)
     call.service_tier = "batch"
     return [call]
 

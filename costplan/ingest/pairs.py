@@ -12,29 +12,18 @@ from costplan.ingest.request import params_of, read_labels, read_request, soft_f
 from costplan.ingest.response import read_error, read_response, set_usage, side_calls
 from costplan.ingest.sse import assemble, is_stream
 from costplan.ingest.usage import usage_of
-from costplan.trace import BadRecord, Call, Message, NotACall
+from costplan.trace import Call, Message, NotACall
 
 NAME = "pairs"
 RULE = (
     "each body's own rule: OpenAI counts are inclusive, Anthropic and Bedrock exclude cache, Gemini excludes thoughts"
 )
 
-_HOSTS = (
-    ("azure.com", "azure"),
-    ("api.openai.com", "openai"),
-    ("api.anthropic.com", "anthropic"),
-    ("amazonaws.com", "aws"),
-    ("deepseek.com", "deepseek"),
-    ("googleapis.com", "google"),
-    ("mistral.ai", "mistral"),
-    ("groq.com", "groq"),
-    ("openrouter.ai", "openrouter"),
-    ("cohere", "cohere"),
-    ("api.x.ai", "x-ai"),
-    ("together", "together"),
-    ("fireworks.ai", "fireworks"),
-    ("perplexity.ai", "perplexity"),
+_HOST = re.compile(
+    r"(azure|openai|anthropic|amazonaws|deepseek|googleapis|mistral|groq|openrouter|cohere|x|together|fireworks|perplexity)"
+    r"\.(?:com|ai|xyz)(?=[:/]|$)"
 )
+_PROVIDERS = {"amazonaws": "aws", "googleapis": "google", "x": "x-ai"}
 _OPERATIONS = (
     ("/chat/completions", "chat"),
     ("/completions", "text_completion"),
@@ -63,9 +52,25 @@ _MS = ("latency_ms", "duration_ms", "elapsed_ms", "response_time_ms", "processin
 _UNITLESS = ("latency", "duration", "response_time")
 _SECONDS = ("latency_s", "duration_s", "latency_seconds", "elapsed", "elapsed_s")
 _FAILED = {"error", "failed", "failure", "timeout", "exception"}
-_PLAIN_RECORD = frozenset(["id", "timestamp", "model", "user", "session", "request", "response", "latency_ms"])
-_PLAIN_REQUEST = frozenset(["model", "messages", "temperature", "max_tokens", "top_p", "seed", "n", "stop"])
+_PLAIN_RECORD = frozenset(
+    [
+        "id",
+        "timestamp",
+        "model",
+        "user",
+        "session",
+        "feature",
+        "tags",
+        "metadata",
+        "request",
+        "response",
+        "latency_ms",
+        "status_code",
+    ]
+)
+_PLAIN_REQUEST = frozenset(["model", "messages", "temperature", "max_tokens", "top_p", "seed", "n", "stop", "stream"])
 _PLAIN_CHOICE = frozenset(["index", "message", "finish_reason", "logprobs"])
+_TEXT = {str, type(None)}
 _PLAIN_ROLES = frozenset(["system", "user", "assistant", "tool", "developer"])
 _PLAIN_RESPONSE = frozenset(["id", "object", "created", "model", "choices", "usage", "system_fingerprint"])
 
@@ -79,11 +84,8 @@ def matches(record: dict[str, Any]) -> bool:
 
 def calls(record: dict[str, Any]) -> list[Call | NotACall]:
     """The call in the record, with one more per sub-inference on another model."""
-    try:
-        call = _plain(record)
-        return [call] if call is not None else _pair(record)
-    except RecursionError:
-        raise BadRecord("too_deep") from None
+    call = _plain(record)
+    return [call] if call is not None else _pair(record)
 
 
 def _plain(record: dict[str, Any]) -> Call | None:
@@ -91,48 +93,46 @@ def _plain(record: dict[str, Any]) -> Call | None:
     try:
         request, response = record["request"], record["response"]
         [choice] = response["choices"]
-        answer, finish, request_id, usage = (
-            choice["message"],
-            choice["finish_reason"],
-            response["id"],
-            response["usage"],
-        )
+        answer, finish, request_id = choice["message"], choice["finish_reason"], response["id"]
         text, time, model = answer["content"], record["timestamp"], request.get("model") or record["model"]
         messages: list[Message] = []
         for item in request["messages"]:
-            role, content = item["role"], item["content"]
-            if role not in _PLAIN_ROLES or len(item) != 2 or type(content) is not str:
+            if item["role"] not in _PLAIN_ROLES or len(item) != 2 or type(item["content"]) is not str:
                 return None
-            messages.append(Message(role, content))
-        user, session, latency = record.get("user"), record.get("session"), record.get("latency_ms")
-        known = (
-            record.keys() <= _PLAIN_RECORD and request.keys() <= _PLAIN_REQUEST and response.keys() <= _PLAIN_RESPONSE
-        )
+            messages.append(Message(item["role"], item["content"]))
         if not (
-            known
-            and len(answer) == 2
-            and (len(choice) == 3 or choice.keys() <= _PLAIN_CHOICE)
-            and type(usage) is dict
-            and type(text) is type(finish) is type(request_id) is type(model) is str
-            and text
-            and finish
-            and request_id[:4] not in ("", "msg_")
-            and response.get("object", "chat.completion") == "chat.completion"
-            and type(time) is float
-            and 0 < time < 1e11
-            and (user is None or (type(user) is str and user))
-            and (session is None or (type(session) is str and session))
-            and (latency is None or (type(latency) in (int, float) and 0 <= latency < 1e12))
+            record.keys() <= _PLAIN_RECORD and request.keys() <= _PLAIN_REQUEST and response.keys() <= _PLAIN_RESPONSE
         ):
+            return None
+        if (
+            type(request["messages"]) is not list
+            or len(answer) != 2
+            or response.get("object", "chat.completion") != "chat.completion"
+        ):
+            return None
+        if not (len(choice) == 3 or choice.keys() <= _PLAIN_CHOICE) or record.get("status_code", 200) != 200:
             return None
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
-    temperature = request.get("temperature")
+    user, session, feature = record.get("user"), record.get("session"), record.get("feature")
+    latency, temperature, usage = record.get("latency_ms"), request.get("temperature"), response.get("usage")
+    if not type(text) is type(finish) is type(request_id) is type(model) is str or type(usage) is not dict:
+        return None
+    if (
+        not (text and finish)
+        or request_id[:4] in ("", "msg_")
+        or not {type(user), type(session), type(feature)} <= _TEXT
+    ):
+        return None
+    if latency is not None and (type(latency) not in (int, float) or not 0 <= latency < 1e12):
+        return None
+    usage = cast(dict[str, Any], usage)
     call = Call(
         request_id=request_id,
-        session_id=session,
-        user=user,
-        time_us=round(time * 1e6),
+        session_id=session or None,
+        user=user or None,
+        feature=feature or None,
+        time_us=round(time * 1e6) if type(time) is float and 0 < time < 1e11 else time_us(time),
         duration_s=None if latency is None else latency / 1000,
         request_model=model,
         response_model=as_text(response["model"]) or "" if "model" in response else "",
@@ -141,22 +141,24 @@ def _plain(record: dict[str, Any]) -> Call | None:
         temperature=temperature if type(temperature) is float and 0 <= temperature < 1e9 else soft_float(temperature),
         params=params_of(request),
         finish_reason=finish,
+        http_status=200 if "status_code" in record else None,
     )
-    tokens_in, tokens_out = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if (
-        type(tokens_in) is type(tokens_out) is int
-        and len(usage) == 3
-        and usage.get("total_tokens") == tokens_in + tokens_out
-    ):
-        call.input_tokens, call.output_tokens = tokens_in, tokens_out
+    if len(request) > 4 and "stream" in request:
+        call.stream = request["stream"] is True
+    if len(record) > 8:
+        read_labels(call, {"tags": record.get("tags")})
+        read_labels(call, as_dict(record.get("metadata")))
+    tokens: Any = (usage.get("prompt_tokens"), usage.get("completion_tokens"))
+    if len(usage) == 3 and type(tokens[0]) is type(tokens[1]) is int and usage.get("total_tokens") == sum(tokens):
+        call.input_tokens, call.output_tokens = tokens
     else:
         set_usage(call, usage_of(response))
     return call
 
 
 def _pair(record: dict[str, Any]) -> list[Call | NotACall]:
-    asked, answer = record.get("request", record.get("body")), record.get("response_stream")
-    answer = record.get("response") if answer is None else answer
+    asked: Any = record.get("request", record.get("body"))
+    answer: Any = record["response_stream"] if record.get("response_stream") is not None else record.get("response")
     envelope, request = _unwrap(asked)
     reply, body = _unwrap(answer)
     answer = reply.get("body", answer)
@@ -170,7 +172,7 @@ def _pair(record: dict[str, Any]) -> list[Call | NotACall]:
     reason = _no_model_call(url, method.upper(), {**request, **({"model": 1} if call.request_model else {})}, body)
     if reason:
         return [NotACall(reason, as_text(record.get("span_id")), as_text(record.get("parent_id")))]
-    call.text_cut = any(isinstance(text, str) and text[:1] == "{" and not as_dict(text) for text in (asked, answer))
+    call.text_cut = _is_cut(asked) or _is_cut(answer)
     _read_record(call, record, reply)
     _read_url(call, url, request, body)
     read_request(call, request)
@@ -178,8 +180,8 @@ def _pair(record: dict[str, Any]) -> list[Call | NotACall]:
     read_response(call, body)
     if isinstance(answer, str) and not body and not call.stream and answer[:1] != "{":
         call.output_text = answer or None
-    if call.possibly_billed and call.finish_reason is None:
-        call.finish_reason = "aborted"
+    if call.finish_reason is None and (call.possibly_billed or (call.stream and "choices" in body)):
+        call.finish_reason, call.possibly_billed = "aborted", True
     status, error = call.http_status, record.get("error") or body.get("error")
     if (status is not None and not 200 <= status < 300) or record.get("error") or not call.ok:
         read_error(call, error or (body if not call.output_tokens else None), status)
@@ -187,6 +189,10 @@ def _pair(record: dict[str, Any]) -> list[Call | NotACall]:
         late = call.error_type == "timeout" or status in (408, 499, 504)
         call.possibly_billed = call.possibly_billed or late or bool(call.output_tokens)
     return cast(list[Call | NotACall], side_calls(call, body))
+
+
+def _is_cut(text: Any) -> bool:
+    return isinstance(text, str) and text[:1] == "{" and not as_dict(text)
 
 
 def _unwrap(value: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -219,14 +225,14 @@ def _read_record(call: Call, record: dict[str, Any], reply: dict[str, Any]) -> N
     """What stands beside the bodies: time, duration, status, labels, cost."""
     read_labels(call, record)
     call.request_id = as_text(record.get("request_id")) or as_text(record.get("id"))
-    call.time_us = next((t for key in _TIMES if (t := time_us(record.get(key))) is not None), None)
+    call.time_us = next((t for key in _TIMES if key in record and (t := time_us(record[key])) is not None), None)
     call.duration_s = _seconds(record, _MS, _SECONDS, _UNITLESS)
     call.ttft_s = _seconds(record, ("ttft_ms", "time_to_first_token_ms"), ("ttft_s",), ("ttft", "time_to_first_token"))
     call.gateway_cache_hit = as_bool(record.get("cache_hit")) or as_bool(record.get("cached"))
     call.cost_usd_reported = soft_float(record.get("cost_usd", record.get("cost")))
     weight = soft_float(record.get("sample_weight"))
     call.sample_weight = weight if weight and weight > 0 else 1.0
-    for value in [record.get(key) for key in _STATUS] + [reply.get(key) for key in _STATUS]:
+    for value in [source[key] for source in (record, reply) for key in _STATUS if key in source]:
         number = soft_float(value)
         if number is not None and 100 <= number < 600:
             call.http_status = int(number)
@@ -238,7 +244,7 @@ def _read_record(call: Call, record: dict[str, Any], reply: dict[str, Any]) -> N
 def _seconds(record: dict[str, Any], ms: tuple[str, ...], s: tuple[str, ...], bare: tuple[str, ...]) -> float | None:
     for keys, scale in ((ms, 1e3), (s, 1.0), (bare, None)):
         for key in keys:
-            number = soft_float(record.get(key))
+            number = soft_float(record[key]) if key in record else None
             if number is not None and number >= 0:
                 return number / (scale or (1.0 if number < 100 else 1e3))
     return None
@@ -247,8 +253,8 @@ def _seconds(record: dict[str, Any], ms: tuple[str, ...], s: tuple[str, ...], ba
 def _read_url(call: Call, url: str, request: dict[str, Any], body: dict[str, Any]) -> None:
     """Provider, operation and the model of a deployment or Bedrock path, from the url; from the body without one."""
     path = url.partition("?")[0]
-    call.provider = next((name for host, name in _HOSTS if host in url), call.provider) or provider_of(body)
-    model = _MODEL_IN_URL.search(url)
+    host, model = _HOST.search(path), _MODEL_IN_URL.search(url)
+    call.provider = (_PROVIDERS.get(host[1], host[1]) if host else call.provider) or provider_of(body)
     if model:
         call.request_model = unquote(model[1] or model[2])
     call.operation = operation_of(path, call.request_model) if url else _OBJECTS.get(str(body.get("object")), "chat")

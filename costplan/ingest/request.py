@@ -19,15 +19,20 @@ _PARAMS = frozenset(
     + ["textGenerationConfig", "generationConfig", "generation_config", "additionalModelRequestFields"]
     + ["guardrailConfig", "previous_response_id", "context_management"]
 )
-_LABELS = {
-    "user": ("user", "user_id", "end_user", "safety_identifier"),
-    "session_id": ("session_id", "session", "conversation_id", "conversation", "thread_id", "chat_id"),
-    "feature": ("feature", "prompt_name", "route", "app"),
-    "environment": ("environment", "env"),
-    "trace_id": ("trace_id", "traceId"),
-    "span_id": ("span_id", "spanId"),
-    "parent_id": ("parent_id", "parent_span_id", "parentSpanId"),
-}
+# (key in the log, field of the call), the more telling key first
+_LABELS = tuple(
+    (key, field)
+    for field, keys in (
+        ("user", ("user", "user_id", "end_user", "safety_identifier")),
+        ("session_id", ("session_id", "session", "conversation_id", "conversation", "thread_id", "chat_id")),
+        ("feature", ("feature", "prompt_name", "route", "app")),
+        ("environment", ("environment", "env")),
+        ("trace_id", ("trace_id", "traceId")),
+        ("span_id", ("span_id", "spanId")),
+        ("parent_id", ("parent_id", "parent_span_id", "parentSpanId")),
+    )
+    for key in keys
+)
 _texts: dict[tuple[tuple[str, Any], ...], str] = {}
 
 
@@ -52,14 +57,10 @@ _CONFIGS = ("inferenceConfig", "textGenerationConfig", "generationConfig", "gene
 
 def read_labels(call: Call, source: dict[str, Any]) -> None:
     """Take user, session, trace, feature, environment and tags where the call has none yet."""
-    for field, keys in _LABELS.items():
+    for key, field in [label for label in _LABELS if label[0] in source]:
         if getattr(call, field) is None:
-            for key in keys:
-                value: Any = source.get(key)
-                text = as_text(cast(dict[str, Any], value).get("id") if isinstance(value, dict) else value)
-                if text:
-                    setattr(call, field, text)
-                    break
+            value: Any = source[key]
+            setattr(call, field, as_text(cast(dict[str, Any], value).get("id") if isinstance(value, dict) else value))
     tags = source.get("tags")
     if tags and not call.tags:
         call.tags = [text for tag in (as_list(tags) or [tags]) if (text := as_text(tag))]

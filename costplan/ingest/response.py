@@ -100,7 +100,8 @@ def _read_text(call: Call, body: dict[str, Any]) -> None:
     output: Any = body.get("output")
     _collect(dig(output, "message", "content") if isinstance(output, dict) else output, texts, tools)
     for key in ("content", "completion", "generation", "text"):
-        _collect(body.get(key), texts, tools)
+        if key in body:
+            _collect(body[key], texts, tools)
     message = as_dict(body.get("message"))
     _collect(message.get("content"), texts, tools)
     tools += as_list(message.get("tool_calls"))
@@ -113,13 +114,15 @@ def _read_text(call: Call, body: dict[str, Any]) -> None:
         call.other_units = {"web_searches": float(searches), **call.other_units}
 
 
-def _collect(value: Any, texts: list[str], tools: list[Any]) -> None:
+def _collect(value: Any, texts: list[str], tools: list[Any], depth: int = 0) -> None:
     """Texts and tool calls in any provider's content: a string, parts, or items that hold parts; no thoughts."""
+    if depth > 8:  # no provider nests deeper; a hostile log may
+        return
     if isinstance(value, str):
         texts += [value] if value else []
     elif isinstance(value, list):
         for part in cast(list[Any], value):
-            _collect(part, texts, tools)
+            _collect(part, texts, tools, depth + 1)
     elif isinstance(value, dict):
         part = cast(dict[str, Any], value)
         kind = part.get("type")
@@ -134,7 +137,7 @@ def _collect(value: Any, texts: list[str], tools: list[Any]) -> None:
         ):
             tools.append(part)
         else:
-            _collect(part.get("content") or part.get("text") or part.get("refusal"), texts, tools)
+            _collect(part.get("content") or part.get("text") or part.get("refusal"), texts, tools, depth + 1)
 
 
 def _finish(body: dict[str, Any]) -> str | None:

@@ -62,8 +62,6 @@ def _assemble(chunks: list[Event], done: bool) -> tuple[Event, bool]:
             return _gemini(chunks)
         if "choices" in chunk:
             return _choices(chunks, done)
-        if "messageStart" in chunk or "contentBlockDelta" in chunk:
-            return _converse(chunks)
     return {}, False
 
 
@@ -93,21 +91,21 @@ def _choices(chunks: list[Event], done: bool) -> tuple[Event, bool]:
     return body, done or (bool(choices) and all(choice["finish_reason"] for choice in choices.values()))
 
 
-def _merge(message: Event, delta: Event) -> None:
+def _merge(message: Event, delta: Event, depth: int = 0) -> None:
     """Add a chunk's delta to the message: strings append, tool calls by index, the rest is set once."""
     for key, value in delta.items():
-        if key == "tool_calls":
+        if key == "tool_calls" and depth < 8:
             calls: list[Event] = message.setdefault(key, [])
             for part in map(as_dict, as_list(value)):
                 index = part.get("index")
                 at = index if type(index) is int and 0 <= index < len(calls) else len(calls)
                 if at == len(calls):
                     calls.append({})
-                _merge(calls[at], {name: item for name, item in part.items() if name != "index"})
-        elif isinstance(value, dict):
+                _merge(calls[at], {name: item for name, item in part.items() if name != "index"}, depth + 1)
+        elif isinstance(value, dict) and depth < 8:
             nested: Any = message.setdefault(key, {})
             if isinstance(nested, dict):
-                _merge(cast(Event, nested), cast(Event, value))
+                _merge(cast(Event, nested), cast(Event, value), depth + 1)
         elif isinstance(value, str) and isinstance(message.get(key), str) and key not in {"role", "id", "type"}:
             message[key] += value
         elif value is not None:
@@ -205,17 +203,6 @@ def _gemini(chunks: list[Event]) -> tuple[Event, bool]:
             finish = as_dict(candidates[0]).get("finishReason") or finish
     candidate = {"content": {"role": "model", "parts": parts}, "finishReason": finish}
     return {**body, "candidates": [candidate]}, bool(finish)
-
-
-def _converse(chunks: list[Event]) -> tuple[Event, bool]:
-    """Bedrock ConverseStream events, decoded by whoever logged them: usage comes after the stop."""
-    body: Event = {}
-    text = ""
-    for chunk in chunks:
-        text += _text(dig(chunk, "contentBlockDelta", "delta", "text"))
-        body.update(as_dict(chunk.get("messageStop")))
-        body.update(as_dict(chunk.get("metadata")))
-    return {**body, "output": {"message": {"role": "assistant", "content": [{"text": text}]}}}, "stopReason" in body
 
 
 def _text(value: Any) -> str:

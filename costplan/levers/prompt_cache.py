@@ -6,16 +6,22 @@ Provider minimums and steps are data in profiles/providers; which text a provide
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from costplan.engine import read_batch
+from costplan.levers.stack import stack_distances
 from costplan.trace import BlockEnd
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 FOREVER = np.iinfo(np.int64).max
+BLOCK_CAPACITIES = (1_000, 4_000, 16_000, 64_000, 256_000, 1_000_000)
+SAMPLE_FROM = 2_000_000
+_BLOCK_COLUMNS = ("gid", "time_us", "input_tokens", "total_weight", "blocks_valid", "block_key", "block_weight", "block_end")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,3 +144,45 @@ def simulate(blocks: Blocks, in_stream: Mask, rows: dict[str, Any], policies: Po
     has_blocks[blocks.row] = True
     whole = at_least(np.where(has_blocks, prompt, 0))
     return Reads(automatic, static_read, static_end - static_read, whole_read, whole - whole_read)
+
+
+def by_block_capacity(files: list[Path], buckets: int) -> list[dict[str, Any]]:
+    """Token hit share of an LRU prefix cache that holds so many blocks (a self-hosted KV cache), by stack distance.
+
+    Blocks of one request enter last block first, as an engine frees them, so a held block's prefix is held too.
+    Above SAMPLE_FROM accesses only blocks whose key is divisible by k are followed and distances scaled by k
+    (Waldspurger et al. 2015, SHARDS); `sampled` says so.
+    """
+    parts: list[tuple[Ints, Ints, NDArray[np.uint64], Ints, Ints]] = []
+    accesses = 0
+    for bucket in range(buckets):
+        for path in files:
+            rows = read_batch(path, bucket, _BLOCK_COLUMNS)
+            blocks = blocks_of(rows)
+            accesses += len(blocks.row)
+            stride = max(1, -(-accesses // SAMPLE_FROM))
+            before = np.concatenate([[0], blocks.position[:-1]])
+            before[np.concatenate([[True], blocks.row[1:] != blocks.row[:-1]])] = 0
+            keep = blocks.key % np.uint64(stride) == 0
+            parts.append(
+                (blocks.time_us[keep], rows["gid"][blocks.row[keep]], blocks.key[keep],
+                 np.arange(len(blocks.row))[keep], (blocks.position - before)[keep])
+            )  # fmt: skip
+    stride = max(1, -(-accesses // SAMPLE_FROM))
+    time, gid, key, number, tokens = (np.concatenate([part[i] for part in parts]) for i in range(5))
+    keep = key % np.uint64(stride) == 0
+    time, gid, key, number, tokens = time[keep], gid[keep], key[keep], number[keep], tokens[keep]
+    total = int(tokens.sum())
+    if not total:
+        return []
+    order = np.lexsort((-number, gid, time))
+    distance = stack_distances(key[order])
+    tokens = tokens[order]
+    return [
+        {
+            "capacity_blocks": capacity,
+            "token_share": float(tokens[distance < max(1, capacity // stride)].sum()) / total,
+            "sampled": stride > 1,
+        }
+        for capacity in BLOCK_CAPACITIES
+    ]
