@@ -40,7 +40,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	TERMINAL_WIDTH=80 COLUMNS=80 NO_COLOR=1 $(BIN)/cog --check README.md
 
 fix: $(VENV)/.dev
