@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.log import write_log
 from benchmarks.measure import Run, measure
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,7 +63,8 @@ def log_of(lines: int) -> Path:
     path = FOLDER / f"log-{lines}.jsonl"
     if not path.exists():
         print(f"writing {path.name} ...", file=sys.stderr)
-        write_log(path, lines)
+        # in a process of its own: what this one holds in memory is a floor of every child's "max RSS"
+        subprocess.run([sys.executable, "-m", "benchmarks.log", "--lines", str(lines), "--out", str(path)], check=True)
     return path
 
 
@@ -77,8 +77,8 @@ def costplan(log: Path, args: argparse.Namespace) -> Run:
     """`costplan analyze`, as a user runs it."""
     plan_of(log).unlink(missing_ok=True)
     command = [sys.executable, "-m", "costplan", "analyze", str(log)]
-    command += ["--semantic", args.semantic, "--json", str(plan_of(log))]
-    return measure(command, {"COSTPLAN_WORKERS": str(args.workers)})
+    command += ["--semantic", args.semantic, "--workers", str(args.workers), "--json", str(plan_of(log))]
+    return measure(command)
 
 
 def frugon(log: Path) -> Run:
