@@ -70,7 +70,7 @@ _PLAIN_RECORD = frozenset(
 )
 _PLAIN_REQUEST = frozenset(["model", "messages", "temperature", "max_tokens", "top_p", "seed", "n", "stop", "stream"])
 _PLAIN_CHOICE = frozenset(["index", "message", "finish_reason", "logprobs"])
-_TEXT = {str, type(None)}
+_TEXT, _NUMBER = {str, type(None)}, {int, float, type(None)}
 _PLAIN_ROLES = frozenset(["system", "user", "assistant", "tool", "developer"])
 _PLAIN_RESPONSE = frozenset(["id", "object", "created", "model", "choices", "usage", "system_fingerprint"])
 
@@ -94,37 +94,35 @@ def _plain(record: dict[str, Any]) -> Call | None:
         request, response = record["request"], record["response"]
         [choice] = response["choices"]
         answer, finish, request_id = choice["message"], choice["finish_reason"], response["id"]
-        text, time, model = answer["content"], record["timestamp"], request.get("model") or record["model"]
-        messages: list[Message] = []
-        for item in request["messages"]:
+        text, model = answer["content"], (request if "model" in request else record)["model"]
+        time, turns, messages = record["timestamp"], request["messages"], list[Message]()
+        for item in turns:
             if item["role"] not in _PLAIN_ROLES or len(item) != 2 or type(item["content"]) is not str:
                 return None
             messages.append(Message(item["role"], item["content"]))
+        keys_known = record.keys() <= _PLAIN_RECORD and request.keys() <= _PLAIN_REQUEST
         if not (
-            record.keys() <= _PLAIN_RECORD and request.keys() <= _PLAIN_REQUEST and response.keys() <= _PLAIN_RESPONSE
+            keys_known and response.keys() <= _PLAIN_RESPONSE and choice.keys() <= _PLAIN_CHOICE and len(answer) == 2
         ):
-            return None
-        if (
-            type(request["messages"]) is not list
-            or len(answer) != 2
-            or response.get("object", "chat.completion") != "chat.completion"
-        ):
-            return None
-        if not (len(choice) == 3 or choice.keys() <= _PLAIN_CHOICE) or record.get("status_code", 200) != 200:
             return None
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     user, session, feature = record.get("user"), record.get("session"), record.get("feature")
     latency, temperature, usage = record.get("latency_ms"), request.get("temperature"), response.get("usage")
+    if record.get("status_code", 200) != 200 or response.get("object", "chat.completion") != "chat.completion":
+        return None
     if not type(text) is type(finish) is type(request_id) is type(model) is str or type(usage) is not dict:
         return None
+    if not (text and finish and model and request_id[:4] not in ("", "msg_") and type(turns) is list):
+        return None
     if (
-        not (text and finish)
-        or request_id[:4] in ("", "msg_")
-        or not {type(user), type(session), type(feature)} <= _TEXT
+        not {type(user), type(session), type(feature)} <= _TEXT
+        or type(latency) not in _NUMBER
+        or not 0 <= (latency or 0) < 1e12
     ):
         return None
-    if latency is not None and (type(latency) not in (int, float) or not 0 <= latency < 1e12):
+    time = round(time * 1e6) if type(time) is float and 0 < time < 1e11 else time_us(time)
+    if time is None and "created" in response:
         return None
     usage = cast(dict[str, Any], usage)
     call = Call(
@@ -132,7 +130,7 @@ def _plain(record: dict[str, Any]) -> Call | None:
         session_id=session or None,
         user=user or None,
         feature=feature or None,
-        time_us=round(time * 1e6) if type(time) is float and 0 < time < 1e11 else time_us(time),
+        time_us=time,
         duration_s=None if latency is None else latency / 1000,
         request_model=model,
         response_model=as_text(response["model"]) or "" if "model" in response else "",
@@ -141,11 +139,10 @@ def _plain(record: dict[str, Any]) -> Call | None:
         temperature=temperature if type(temperature) is float and 0 <= temperature < 1e9 else soft_float(temperature),
         params=params_of(request),
         finish_reason=finish,
+        stream=request.get("stream") is True,
         http_status=200 if "status_code" in record else None,
     )
-    if len(request) > 4 and "stream" in request:
-        call.stream = request["stream"] is True
-    if len(record) > 8:
+    if "tags" in record or "metadata" in record:
         read_labels(call, {"tags": record.get("tags")})
         read_labels(call, as_dict(record.get("metadata")))
     tokens: Any = (usage.get("prompt_tokens"), usage.get("completion_tokens"))
