@@ -28,9 +28,8 @@ from costplan.economics import (
 )
 from costplan.engine import Executor, executor, usable_cores
 from costplan.errors import CostplanError
-
-from costplan.ingest.log import Log, read_log
 from costplan.ingest.features import FeatureSettings
+from costplan.ingest.log import Log, read_log
 from costplan.levers import LADDER
 from costplan.levers.evidence import evidence_of
 from costplan.levers.prompt_cache import Policies, by_block_capacity
@@ -40,7 +39,7 @@ from costplan.levers.sets import NO_HOUR, SetsJob, SetSums, value_bucket
 from costplan.month import Month, month_of
 from costplan.prices import PriceKey, RateTable, compile_rates
 from costplan.profiles import provider_policy
-from costplan.results import Assumption, Books, Input, Plan, Skipped, SkippedBooks
+from costplan.results import Assumption, Books, Plan, Skipped, SkippedBooks
 from costplan.settings import AnalyzeSettings
 from costplan.units import MICROS_PER_SECOND, NANOS_PER_USD, SECONDS_PER_DAY, SECONDS_PER_HOUR, format_duration
 
@@ -64,7 +63,10 @@ def analyze(
     Raises CostplanError where a file cannot be read as a log, where no record is a call, or on --strict findings.
     """
     report = progress or (lambda stage, done, total: None)
-    with tempfile.TemporaryDirectory(prefix="costplan-") as folder, executor(settings.workers or usable_cores()) as pool:
+    with (
+        tempfile.TemporaryDirectory(prefix="costplan-") as folder,
+        executor(settings.workers or usable_cores()) as pool,
+    ):
         work = Path(folder)
         log = read_log(paths, settings, _feature_settings(settings), work, pool, report)
         run = _Run(settings, origins, log, work, pool, report)
@@ -112,7 +114,9 @@ class _Run:
         )
         labels, notes = self._site_names(summary)
         tables = Tables(list(kinds), kind_key, list(tags), labels.__getitem__, notes.__getitem__, rates)
-        return self._document(summary, tables, sessions, month, sets, replayed, cache_settings, capacities, policies, price_day)
+        return self._document(
+            summary, tables, sessions, month, sets, replayed, cache_settings, capacities, policies, price_day
+        )
 
     def _price_day(self) -> int | None:
         """Epoch microseconds of the day at whose prices the future is told: --price-date, else the log's last day."""
@@ -257,9 +261,7 @@ def _tag_numbers(log: Log) -> dict[str, int]:
     return _numbered([tag for chunk in log.chunks for tagset in chunk.tagsets for tag in tagset])
 
 
-def _compile(
-    kinds: list[Kind], settings: AnalyzeSettings
-) -> tuple[RateTable, NDArray[np.int32], NDArray[np.int32]]:
+def _compile(kinds: list[Kind], settings: AnalyzeSettings) -> tuple[RateTable, NDArray[np.int32], NDArray[np.int32]]:
     """(table, price key by kind, key at batch prices by kind).
 
     A kind is priced by the model that answered; where that name is unknown, by the name that was asked for.
@@ -377,13 +379,19 @@ def _assumptions(
         ("response_cache.scope", settings.scope, origins["scope"]),
         ("response_cache.capacity", str(settings.capacity or "unlimited"), origins["capacity"]),
         ("response_cache.max_temperature", f"{settings.max_temperature:g}", origins["max_temperature"]),
-        ("response_cache.lookup_usd_per_million", f"{LOOKUP_USD * 1e6:g}", "ElastiCache Serverless list price, 2026-11"),
-        ("response_cache.store_usd_per_gb_hour", f"{STORE_USD_PER_GB_HOUR:g}", "ElastiCache Serverless list price, 2026-11"),
+        (
+            "response_cache.lookup_usd_per_million",
+            f"{LOOKUP_USD * 1e6:g}",
+            "ElastiCache Serverless list price, 2026-11",
+        ),
+        (
+            "response_cache.store_usd_per_gb_hour",
+            f"{STORE_USD_PER_GB_HOUR:g}",
+            "ElastiCache Serverless list price, 2026-11",
+        ),
         ("batchable", ", ".join(settings.batchable), origins["batchable"]),
         ("sample_rate", f"{settings.sample_rate:g}", origins["sample_rate"]),
         ("engineer_day_usd", f"{settings.day_rate:g}", origins["day_rate"]),
         ("levers", ", ".join(LADDER), "physical order"),
     ]
     return [Assumption(name=name, value=value, origin=origin) for name, value, origin in rows]
-
-

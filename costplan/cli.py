@@ -23,10 +23,14 @@ Logs = Annotated[list[str], typer.Argument(help="Log files, directories, globs, 
 Format = Annotated[str | None, typer.Option("--format", help="Read the log as this dialect instead of detecting it.")]
 Map = Annotated[
     list[str] | None,
-    typer.Option("--map", help="Read a flat file by columns: --map COLUMN=FIELD, once per column.", metavar="COLUMN=FIELD"),
+    typer.Option(
+        "--map", help="Read a flat file by columns: --map COLUMN=FIELD, once per column.", metavar="COLUMN=FIELD"
+    ),
 ]
 Head = Annotated[str | None, typer.Option(help="Read only about this many records: a first look, labelled partial.")]
-Json = Annotated[str | None, typer.Option("--json", help="Write the plan as JSON to this file; - is stdout.", metavar="FILE")]
+Json = Annotated[
+    str | None, typer.Option("--json", help="Write the plan as JSON to this file; - is stdout.", metavar="FILE")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 Workers = Annotated[int | None, typer.Option(help="Worker processes; every number of them gives the same figures.")]
 
@@ -38,20 +42,32 @@ def analyze(
     map_: Map = None,
     head: Head = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad record or unpriced call.")] = False,
-    sample_rate: Annotated[float | None, typer.Option(help="Share of requests that was logged; spend is scaled up.")] = None,
+    sample_rate: Annotated[
+        float | None, typer.Option(help="Share of requests that was logged; spend is scaled up.")
+    ] = None,
     prices: Annotated[Path | None, typer.Option(help="Your prices: YAML, or a litellm price JSON as it is.")] = None,
-    price_date: Annotated[str | None, typer.Option(help="Tell the future at the prices of this day (YYYY-MM-DD).")] = None,
-    month_requests: Annotated[str | None, typer.Option(help="Requests a month, where the log's span does not tell.")] = None,
+    price_date: Annotated[
+        str | None, typer.Option(help="Tell the future at the prices of this day (YYYY-MM-DD).")
+    ] = None,
+    month_requests: Annotated[
+        str | None, typer.Option(help="Requests a month, where the log's span does not tell.")
+    ] = None,
     revenue_per_user: Annotated[float | None, typer.Option(help="USD a user pays a month, for the margin.")] = None,
     ttl: Annotated[str | None, typer.Option(help="Life of a cached answer, e.g. 15m, 1h, 7d (default 1h).")] = None,
     ttl_policy: Annotated[str | None, typer.Option(help="store: from storing; sliding: from the last use.")] = None,
     scope: Annotated[str | None, typer.Option(help="Who shares cached answers: global or user.")] = None,
-    capacity: Annotated[str | None, typer.Option(help="Answers the cache holds, least recently used out first.")] = None,
+    capacity: Annotated[
+        str | None, typer.Option(help="Answers the cache holds, least recently used out first.")
+    ] = None,
     max_temperature: Annotated[float | None, typer.Option(help="Hotter requests are not cached (default 1.0).")] = None,
-    batchable: Annotated[list[str] | None, typer.Option(help="Tag, feature or environment whose calls can wait a day.")] = None,
+    batchable: Annotated[
+        list[str] | None, typer.Option(help="Tag, feature or environment whose calls can wait a day.")
+    ] = None,
     semantic: Annotated[str, typer.Option(help="Near-duplicate matching; this version has off only.")] = "off",
     json_: Json = None,
-    markdown: Annotated[str | None, typer.Option(help="Write the report as Markdown; - is stdout.", metavar="FILE")] = None,
+    markdown: Annotated[
+        str | None, typer.Option(help="Write the report as Markdown; - is stdout.", metavar="FILE")
+    ] = None,
     workers: Workers = None,
     quiet: Quiet = False,
 ) -> None:
@@ -64,7 +80,9 @@ def analyze(
     costplan analyze export.csv --map model=model --map tok_in=input_tokens --map tok_out=output_tokens
     """
     if semantic != "off":
-        raise UsageError(f"--semantic {semantic!r} is not available", hint="this version matches exact repeats: --semantic off")
+        raise UsageError(
+            f"--semantic {semantic!r} is not available", hint="this version matches exact repeats: --semantic off"
+        )
     from costplan.analyze import analyze as run
     from costplan.settings import AnalyzeSettings, resolve
 
@@ -85,7 +103,9 @@ def analyze(
 @app.command()
 def report(
     plan: Annotated[str, typer.Argument(help="A plan.json written by analyze --json; - is stdin.", metavar="PLAN")],
-    markdown: Annotated[str | None, typer.Option(help="Write the report as Markdown; - is stdout.", metavar="FILE")] = None,
+    markdown: Annotated[
+        str | None, typer.Option(help="Write the report as Markdown; - is stdout.", metavar="FILE")
+    ] = None,
 ) -> None:
     """Show a saved plan again; nothing is recomputed.
 
@@ -99,9 +119,13 @@ def report(
         data = sys.stdin.buffer.read() if plan == "-" else Path(plan).read_bytes()
         document = plan_from_json(data)
     except OSError as error:
-        raise CostplanError(f"{plan}: {error.strerror}", hint="write one with: costplan analyze LOG --json plan.json") from None
+        raise CostplanError(
+            f"{plan}: {error.strerror}", hint="write one with: costplan analyze LOG --json plan.json"
+        ) from None
     except msgspec.DecodeError as error:
-        raise CostplanError(f"{plan}: not a plan: {error}", hint="write one with: costplan analyze LOG --json plan.json") from None
+        raise CostplanError(
+            f"{plan}: not a plan: {error}", hint="write one with: costplan analyze LOG --json plan.json"
+        ) from None
     _write(document, None, markdown)
 
 
@@ -110,7 +134,9 @@ def normalize(
     logs: Logs,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .parquet or .jsonl.", metavar="FILE")],
     as_: Annotated[str | None, typer.Option("--as", help="Write another trace format: mooncake.")] = None,
-    anonymize: Annotated[bool, typer.Option("--anonymize", help="No text, salted keys: timing, lengths and prefix hashes.")] = False,
+    anonymize: Annotated[
+        bool, typer.Option("--anonymize", help="No text, salted keys: timing, lengths and prefix hashes.")
+    ] = False,
     salt_file: Annotated[Path | None, typer.Option(help="Salt to reuse, so that two traces share their keys.")] = None,
     format_: Format = None,
     map_: Map = None,
@@ -123,13 +149,16 @@ def normalize(
 
     costplan normalize logs.jsonl -o trace.jsonl --as mooncake --anonymize
     """
+    from tempfile import TemporaryDirectory
+
     from costplan.ingest.normalize import normalize as run
+    from costplan.ingest.normalize import read_salt
     from costplan.settings import AnalyzeSettings, resolve
 
     settings, _ = resolve(AnalyzeSettings, {"format": format_, "map": tuple(map_ or ()), "head": head})
-    with _progress(quiet) as report:
-        summary = run(logs, output, settings, as_=as_, anonymize=anonymize, salt_file=salt_file, report=report)
-    typer.echo(summary)
+    salt = read_salt(salt_file)
+    with TemporaryDirectory(prefix="costplan-") as work, _progress(quiet) as bar:
+        typer.echo(run(logs, output, settings, work=Path(work), as_=as_, anonymize=anonymize, salt=salt, report=bar))
 
 
 @app.command()
@@ -174,7 +203,9 @@ def _output(name: str, data: bytes) -> None:
         unfinished.write_bytes(data)
         unfinished.replace(path)
     except OSError as error:
-        raise CostplanError(f"{name}: {error.strerror}", hint="name a file in a folder that exists and can be written") from None
+        raise CostplanError(
+            f"{name}: {error.strerror}", hint="name a file in a folder that exists and can be written"
+        ) from None
 
 
 def _console() -> Any:
@@ -210,5 +241,3 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
-
-

@@ -165,7 +165,9 @@ def _price(rows: Rows, rates: RateTable, job: CostJob) -> None:
     batch_row = rates.lookup(np.maximum(batch_key, 0), at_price_date, rows["input_tokens"])
     rows["batch_rate_row"] = np.where(batch_key >= 0, batch_row, -1).astype(np.int32)
     units = {name[5:]: values for name, values in rows.items() if name.startswith("unit:")}
-    has_units = np.sum([values > 0 for values in units.values()], axis=0) > 0 if units else np.zeros(len(known), np.bool_)
+    has_units = (
+        np.sum([values > 0 for values in units.values()], axis=0) > 0 if units else np.zeros(len(known), np.bool_)
+    )
     billable = rows["ok"] & ~rows["gateway"]
     needs_units = np.append(rates.needs_units, False)[row]
     rows["priced"] = billable & (row >= 0) & np.where(needs_units, has_units, known)
@@ -205,7 +207,8 @@ def _summarise(rows: Rows, job: CostJob) -> Summary:
         "day": grouped(time[dated] // _DAY_US, columns[dated]),
         "unpriced": _by_kind(rows, rows["unpriced"]),
         "rates": grouped(
-            (rows["price_key"].astype(np.int64) << 32) + rows["call_rate_row"] * priced, columns[:, :2] * priced[:, None]
+            (rows["price_key"].astype(np.int64) << 32) + rows["call_rate_row"] * priced,
+            columns[:, :2] * priced[:, None],
         ),
     }
     known_user = (user != 0) & dated
@@ -216,9 +219,13 @@ def _summarise(rows: Rows, job: CostJob) -> Summary:
     tokens = rows["input_tokens"][timed] + rows["output_tokens"][timed]
     groups["minute"] = grouped(minute, np.stack([np.ones(len(minute), np.int64), tokens], axis=1))
     if any(job.tags):
-        pairs = [(np.flatnonzero(rows["tagset"] == tagset), tag) for tagset, tags in enumerate(job.tags) for tag in tags]
+        pairs = [
+            (np.flatnonzero(rows["tagset"] == tagset), tag) for tagset, tags in enumerate(job.tags) for tag in tags
+        ]
         index = np.concatenate([found for found, _ in pairs])
-        groups["tag"] = grouped(np.repeat([tag for _, tag in pairs], [len(found) for found, _ in pairs]), columns[index])
+        groups["tag"] = grouped(
+            np.repeat([tag for _, tag in pairs], [len(found) for found, _ in pairs]), columns[index]
+        )
     has_time = rows["has_time"]
     return Summary(
         groups=groups,
@@ -239,7 +246,11 @@ def _counts(rows: Rows) -> Counter[str]:
     counts: Counter[str] = Counter()
     flags, priced = rows["flags"], rows["priced"]
     failed = ~rows["ok"]
-    counts["requests"], counts["priced"], counts["unpriced"] = len(failed), int(priced.sum()), int(rows["unpriced"].sum())
+    counts["requests"], counts["priced"], counts["unpriced"] = (
+        len(failed),
+        int(priced.sum()),
+        int(rows["unpriced"].sum()),
+    )
     counts["failed"], counts["gateway_hits"] = int(failed.sum()), int(rows["gateway"].sum())
     counts["possibly_billed"] = int(((flags & Flag.POSSIBLY_BILLED) != 0).sum())
     counts["cache_reported"] = int((((flags & Flag.CACHE_REPORTED) != 0) & rows["ok"]).sum())
@@ -252,7 +263,9 @@ def _counts(rows: Rows) -> Counter[str]:
     for state in TextState:
         counts[f"text:{state.name.lower()}"] = int((rows["text_state"] == state).sum())
     for reason in Cacheable:
-        counts[f"uncacheable:{reason.name.lower() if reason.name else ''}"] = int(((rows["cacheable"] & reason) != 0).sum())
+        counts[f"uncacheable:{reason.name.lower() if reason.name else ''}"] = int(
+            ((rows["cacheable"] & reason) != 0).sum()
+        )
     for name in ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"):
         counts[name] = int(rows[name][priced].sum())
     with_text = rows["text_state"] == TextState.FULL

@@ -161,19 +161,27 @@ def unit_economics_of(
             int(sessions[1].sum()) / NANOS_PER_USD, len(sessions[0]), "USD/session", "the log names no sessions"
         ),
         per_user_day=_ratio(
-            int(user_days.column(0).sum()) / NANOS_PER_USD, len(user_days.keys), "USD/user-day", "the log names no users"
+            int(user_days.column(0).sum()) / NANOS_PER_USD,
+            len(user_days.keys),
+            "USD/user-day",
+            "the log names no users",
         ),
         per_mtok_blended=_ratio(cost * TOKENS_PER_MTOK, tokens, "USD/Mtok", "no priced tokens"),
         margin_per_user=_margin(summary, revenue_per_user),
         by_model=_rows(_regroup(kinds, [model_of(kind) for kind in tables.kinds]), cost),
         by_call_site=_rows(
-            {tables.site_label(int(key)): sums for key, sums in zip(groups["site"].keys, groups["site"].sums, strict=True)},
+            {
+                tables.site_label(int(key)): sums
+                for key, sums in zip(groups["site"].keys, groups["site"].sums, strict=True)
+            },
             cost,
             {tables.site_label(int(key)): tables.site_note(int(key)) for key in groups["site"].keys},
         ),
         by_user=_ranked_users(groups["user"], cost),
         by_tag=_rows(_regroup(groups["tag"], tables.tags) if "tag" in groups else {}, cost),
-        by_hour=_ordered({f"{int(k):02d}": s for k, s in zip(groups["hour"].keys, groups["hour"].sums, strict=True)}, cost),
+        by_hour=_ordered(
+            {f"{int(k):02d}": s for k, s in zip(groups["hour"].keys, groups["hour"].sums, strict=True)}, cost
+        ),
         by_operation=_rows(_regroup(kinds, [kind[4] for kind in tables.kinds]), cost),
         by_day=_ordered(
             {
@@ -331,7 +339,9 @@ def warnings_of(books: Books) -> list[str]:
     if books.span.backwards > 0.01 * books.requests:
         found.append("the log is not in time order: cache simulations sort it by time")
     if books.span.null_timestamps:
-        found.append(f"{books.span.null_timestamps:,} requests carry no time: they are priced, but no cache can serve them")
+        found.append(
+            f"{books.span.null_timestamps:,} requests carry no time: they are priced, but no cache can serve them"
+        )
     cut = books.text_state.get("truncated", 0)
     if cut > 0.1 * books.requests:
         found.append(f"{cut / books.requests:.0%} of the prompts are cut short by the export: no text lever uses them")

@@ -57,7 +57,9 @@ class Month:
         low, high = sorted((value - half, value + half))
         if value >= 0:
             low = max(low, 0.0)
-        return Estimate(value=value, low=low, high=high, level=LEVEL, unit="USD/month", basis=basis, note=note or self.note)
+        return Estimate(
+            value=value, low=low, high=high, level=LEVEL, unit="USD/month", basis=basis, note=note or self.note
+        )
 
 
 def _student(degrees: int) -> float:

@@ -118,7 +118,9 @@ def _value(name: str, kind: str, value: Any, origin: str) -> Any:
         return Path(value) if "Path" in kind else value
     except (ValueError, TypeError) as error:
         option = "--" + name.replace("_", "-")
-        raise UsageError(f"{option} ({origin}): {value!r} does not fit: {error}", hint=_EXAMPLES.get(name, f"see --help, {option}")) from None
+        raise UsageError(
+            f"{option} ({origin}): {value!r} does not fit: {error}", hint=_EXAMPLES.get(name, f"see --help, {option}")
+        ) from None
 
 
 _EXAMPLES = {

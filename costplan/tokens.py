@@ -20,13 +20,13 @@ _MEMO_CHARS = 64_000_000
 # The mapping below is tiktoken's own (tiktoken/model.py 0.14), for the two vocabularies that ship here.
 _O200K = ("gpt-4o", "gpt-4.1", "gpt-4.5", "gpt-5", "gpt-6", "gpt-oss", "chatgpt-4o", "o1", "o3", "o4")
 _CL100K = ("gpt-4", "gpt-3.5", "gpt-35", "text-embedding-3", "text-embedding-ada-002")
-# Texts on which a faster counter has to agree with tiktoken before it is used.
-_CANARIES = (
-    "Hello, world!",
-    "def f(x):\n\treturn {'a': [x, 1.5e-3]}  # größer als 0 — naïve",
-    "東京の天気は？ 안녕하세요 👩‍👩‍👧‍👦 <|endoftext|>",
-    "  \n\n\t  12345678901234567890 ﷽ ‮abc",
-)
+# Texts with their tiktoken counts: a faster counter has to reproduce them before it is used.
+_CANARIES = {
+    "Hello, world!": {"o200k_base": 4, "cl100k_base": 4},
+    "def f(x):\n\treturn {'a': [x, 1.5e-3]}  # größer als 0 — naïve": {"o200k_base": 28, "cl100k_base": 29},
+    "東京の天気は？ 안녕하세요 👩‍👩‍👧‍👦 <|endoftext|>": {"o200k_base": 26, "cl100k_base": 35},
+    "  \n\n\t  12345678901234567890 ﷽ abc": {"o200k_base": 14, "cl100k_base": 14},
+}
 
 
 def encoding_of(model: str) -> tuple[str, bool]:
@@ -60,7 +60,18 @@ def counter(encoding: str) -> Callable[[str], int]:
     return remembered
 
 
+def encode(text: str, encoding: str) -> list[int]:
+    """Token ids of a text (special tokens are plain text)."""
+    return _tiktoken(encoding)(text)
+
+
 def _tiktoken_counter(encoding: str) -> Callable[[str], int]:
+    ordinary = _tiktoken(encoding)
+    return lambda text: len(ordinary(text))
+
+
+@cache
+def _tiktoken(encoding: str) -> Callable[[str], list[int]]:
     import tiktoken
 
     folder = profile_path("tokenizers")
@@ -69,13 +80,12 @@ def _tiktoken_counter(encoding: str) -> Callable[[str], int]:
     try:
         if not any(folder.glob("[0-9a-f]*")):
             raise CostplanError(f"{folder}: the tokenizer vocabularies are missing", hint="reinstall costplan")
-        ordinary = tiktoken.get_encoding(encoding).encode_ordinary
+        return tiktoken.get_encoding(encoding).encode_ordinary
     finally:
         if before is None:
             del os.environ["TIKTOKEN_CACHE_DIR"]
         else:
             os.environ["TIKTOKEN_CACHE_DIR"] = before
-    return lambda text: len(ordinary(text))
 
 
 def _fast_counter(encoding: str) -> Callable[[str], int] | None:
@@ -86,8 +96,7 @@ def _fast_counter(encoding: str) -> Callable[[str], int] | None:
         if error.name != "toktok":
             raise
         return None
-    exact = _tiktoken_counter(encoding)
-    if toktok.batch_count(list(_CANARIES), encoding, threads=1) != [exact(text) for text in _CANARIES]:
+    if toktok.batch_count(list(_CANARIES), encoding, threads=1) != [known[encoding] for known in _CANARIES.values()]:
         return None
 
     def count(text: str) -> int:

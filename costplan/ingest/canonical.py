@@ -10,7 +10,7 @@ from typing import Any
 from costplan.ingest.fields import as_bool, as_dict, as_float, as_int, as_list, as_text, from_json, time_us
 from costplan.ingest.loose import compact, offset_us, text_of, texts_of
 from costplan.ingest.mooncake import block_ids
-from costplan.trace import BadRecord, Call, Message, NotACall, UsageSource
+from costplan.trace import BadRecord, Call, Message, NotACall
 
 NAME = "costplan"
 RULE = "canonical rows: input inclusive of cache, output inclusive of reasoning, taken as written"
@@ -31,6 +31,21 @@ _COUNTS = {
     "block_size": "block_size",
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+SCHEMA = {
+    **dict.fromkeys(("source_format", "source_file"), "str"),
+    "source_line": "int",
+    **dict.fromkeys((*_TEXTS, *_NAMES), "str"),
+    **dict.fromkeys((*_INTEGERS, *_COUNTS), "int"),
+    **dict.fromkeys((*_NUMBERS, "ts_offset_s", "sample_weight"), "float"),
+    **dict.fromkeys(_FLAGS, "bool"),
+    **dict.fromkeys(("timestamp", "operation", "tools_text", "output_tool_calls", "usage_source"), "str"),
+    **dict.fromkeys(("usage_inclusive_rule", "status", "other_units"), "str"),
+    "input_messages": "messages",
+    "tags": "strs",
+    "prefix_block_ids": "ints",
+}
+"""Column -> kind; `messages` is a list of {role, text, tool_calls}."""
 
 
 def matches(record: dict[str, Any]) -> bool:
@@ -69,12 +84,6 @@ def calls(record: dict[str, Any]) -> list[Call | NotACall]:
     for column, name in _COUNTS.items():
         setattr(call, name, as_int(record.get(column)) or 0)
     return [call]
-
-
-def usage_source(record: dict[str, Any]) -> UsageSource:
-    """Where a canonical row's tokens came from: a Call cannot carry it, so the reader asks the row."""
-    name = (as_text(record.get("usage_source")) or "").upper()
-    return UsageSource[name] if name in UsageSource.__members__ else UsageSource.MISSING
 
 
 def row_of(call: Call) -> dict[str, Any]:

@@ -33,7 +33,18 @@ DIALECTS: tuple[ModuleType, ...] = (
 
 BY_NAME = {cast(str, dialect.NAME): dialect for dialect in DIALECTS}
 SAMPLE = 200
-_CONTAINERS = ("data", "logs", "records", "items", "observations", "runs", "results", "generations", "requests", "traces")
+_CONTAINERS = (
+    "data",
+    "logs",
+    "records",
+    "items",
+    "observations",
+    "runs",
+    "results",
+    "generations",
+    "requests",
+    "traces",
+)
 
 Reader = Callable[[dict[str, Any]], list[Call | NotACall]]
 

@@ -41,10 +41,17 @@ _MEMO_KEYS = 100_000
 
 
 # Export masks of gateways, Presidio and Langfuse, and the marks that shortened exports leave behind.
-_MASKED = re.compile(r"\[(?:REDACTED|MASKED|FILTERED|REMOVED)[^\]]{0,40}\]|<(?:REDACTED|MASKED|PERSON|EMAIL_ADDRESS|PHONE_NUMBER)>|\*{6,}", re.I)
-_CUT_MARK = re.compile(r"(?:…|\[?\.{3}\s?\(?(?:truncated|cut|\+?\d+ more)[^\n]{0,40}|\[truncated[^\]]{0,40}\]|<truncated[^>]{0,40}>)\s*$", re.I)
+_MASKED = re.compile(
+    r"\[(?:REDACTED|MASKED|FILTERED|REMOVED)[^\]]{0,40}\]|<(?:REDACTED|MASKED|PERSON|EMAIL_ADDRESS|PHONE_NUMBER)>|\*{6,}",
+    re.I,
+)
+_CUT_MARK = re.compile(
+    r"(?:…|\[?\.{3}\s?\(?(?:truncated|cut|\+?\d+ more)[^\n]{0,40}|\[truncated[^\]]{0,40}\]|<truncated[^>]{0,40}>)\s*$",
+    re.I,
+)
 _TIME_WORDS = re.compile(
-    r"\b(?:today|tonight|now|currently|latest|yesterday|tomorrow|this (?:week|month|year|morning)|right now|current(?:ly)? time)\b", re.I
+    r"\b(?:today|tonight|now|currently|latest|yesterday|tomorrow|this (?:week|month|year|morning)|right now|current(?:ly)? time)\b",
+    re.I,
 )
 _VARIABLE = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{12,}\b|\d+(?:[-:./T]\d+)*", re.I
@@ -131,7 +138,11 @@ class _Text:
         self.key = text_key(text)
         self.norm = text_key(normalised(text)) if for_user else self.key
         self.chars = len(text)
-        self.flags = (_MEDIA if media else 0) | (_MASK if _MASKED.search(text) else 0) | (_CUT if _CUT_MARK.search(text, max(0, len(text) - 120)) else 0)
+        self.flags = (
+            (_MEDIA if media else 0)
+            | (_MASK if _MASKED.search(text) else 0)
+            | (_CUT if _CUT_MARK.search(text, max(0, len(text) - 120)) else 0)
+        )
         if for_user and _TIME_WORDS.search(text):
             self.flags |= _TIME
         # (key, weight) of every full chunk; the rest is the message's end, keyed by the whole text
@@ -226,7 +237,11 @@ class FeatureBuilder:
         settings = self._settings
         kind = self._kind(call)
         tags = tuple(call.tags)
-        tagset = self._tag_ids.setdefault(tags, len(self._tag_ids)) if tags else self._tag_ids.setdefault((), len(self._tag_ids))
+        tagset = (
+            self._tag_ids.setdefault(tags, len(self._tag_ids))
+            if tags
+            else self._tag_ids.setdefault((), len(self._tag_ids))
+        )
         text = self._text_columns(call)
         usage_source, tokens_in, tokens_out = self._usage(call, text)
         flags = Flag.OK.value if call.ok else 0
@@ -256,7 +271,9 @@ class FeatureBuilder:
         if request_id:
             id_key = text_key(request_id)
             usage = ((tokens_in or 0) << 40) ^ ((tokens_out or 0) << 16) ^ call.cache_read_tokens ^ (call.part << 62)
-            dedupe_key = mix(mix(mix(id_key, text.full_key), usage & _MASK64), self._key(call.response_model or call.request_model))
+            dedupe_key = mix(
+                mix(mix(id_key, text.full_key), usage & _MASK64), self._key(call.response_model or call.request_model)
+            )
         site = self._site(call, text, line)
         ints = (
             line, time_us, kind, tagset, flags, usage_source, text.state, text.cacheable,
@@ -282,7 +299,7 @@ class FeatureBuilder:
 
     def _rare(self, call: Call) -> None:
         row, sparse = self._rows, self._sparse
-        if call.span_id:
+        if call.span_id and call.trace_id:  # chains of chat turns have ids too, but no trace: they are no call tree
             sparse["span_key"][row] = self._span(call.trace_id, call.span_id)
             if call.parent_id:
                 sparse["parent_key"][row] = self._span(call.trace_id, call.parent_id)
@@ -313,7 +330,9 @@ class FeatureBuilder:
         if tokens_out is None and call.operation in ("embeddings", "rerank", "moderation"):
             tokens_out = 0
         if tokens_out is None and (call.output_text or call.output_tool_calls):
-            tokens_out = count(call.output_text or "") + (count(_json_text(call.output_tool_calls)) if call.output_tool_calls else 0)
+            tokens_out = count(call.output_text or "") + (
+                count(_json_text(call.output_tool_calls)) if call.output_tool_calls else 0
+            )
         if tokens_out is None:
             return UsageSource.MISSING.value, tokens_in, None
         return (UsageSource.TOKENIZER if exact else UsageSource.ESTIMATED).value, tokens_in, tokens_out
@@ -371,7 +390,9 @@ class FeatureBuilder:
         columns: dict[str, Any] = {name: _array(values, np.int64) for name, values in self._ints.items()}
         columns |= {name: _array(values, np.uint64) for name, values in self._u64.items()}
         for name, sparse in self._sparse.items():
-            dtype = np.uint64 if name.endswith("_key") else np.float64 if name in ("cost_reported", "weight") else np.int64
+            dtype = (
+                np.uint64 if name.endswith("_key") else np.float64 if name in ("cost_reported", "weight") else np.int64
+            )
             default = 1.0 if name == "weight" else np.nan if name == "cost_reported" else 0
             columns[name] = _filled(sparse, self._rows, default, dtype)
         for unit in sorted(self._other):
@@ -516,7 +537,12 @@ class _Prompt:
         else:
             self.state = TextState.FULL.value
         reasons = 0
-        if last_user is None or self.media or call.output_tool_calls or call.finish_reason in ("tool_calls", "tool_use"):
+        if (
+            last_user is None
+            or self.media
+            or call.output_tool_calls
+            or call.finish_reason in ("tool_calls", "tool_use")
+        ):
             reasons |= 2
         if seen_flags & _TIME:
             reasons |= 4

@@ -101,7 +101,7 @@ def time_us(value: Any) -> int | None:
     if value is None or value == "" or isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return _epoch_us(float(value))
+        return _epoch_us(float(value)) if abs(value) < 1e20 else None
     if isinstance(value, datetime):
         return _datetime_us(value)
     if not isinstance(value, str):
@@ -113,11 +113,11 @@ def time_us(value: Any) -> int | None:
         pass
     try:
         return _datetime_us(datetime.fromisoformat(_six_decimals(text)))
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     try:
         return _datetime_us(parsedate_to_datetime(text))
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
 

@@ -198,4 +198,3 @@ def _no_calls(
         f"{shown}: no record in it is a model call" + (f": {'; '.join(reasons)}" if reasons else ""),
         hint="check that this is the export with the requests; --format NAME or --map COLUMN=FIELD override the guess",
     )
-

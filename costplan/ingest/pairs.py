@@ -95,7 +95,9 @@ def _plain(record: dict[str, Any]) -> Call | None:
         [choice] = response["choices"]
         answer, finish, request_id = choice["message"], choice["finish_reason"], response["id"]
         text, model = answer["content"], (request if "model" in request else record)["model"]
-        time, turns, messages = record["timestamp"], request["messages"], list[Message]()
+        time, turns = record["timestamp"], request["messages"]
+        usage: dict[str, Any] = response["usage"]
+        messages: list[Message] = []
         for item in turns:
             if item["role"] not in _PLAIN_ROLES or len(item) != 2 or type(item["content"]) is not str:
                 return None
@@ -108,10 +110,10 @@ def _plain(record: dict[str, Any]) -> Call | None:
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     user, session, feature = record.get("user"), record.get("session"), record.get("feature")
-    latency, temperature, usage = record.get("latency_ms"), request.get("temperature"), response.get("usage")
+    latency, temperature = record.get("latency_ms"), request.get("temperature")
     if record.get("status_code", 200) != 200 or response.get("object", "chat.completion") != "chat.completion":
         return None
-    if not type(text) is type(finish) is type(request_id) is type(model) is str or type(usage) is not dict:
+    if not type(text) is type(finish) is type(request_id) is type(model) is str or type(cast(Any, usage)) is not dict:
         return None
     if not (text and finish and model and request_id[:4] not in ("", "msg_") and type(turns) is list):
         return None
@@ -124,7 +126,6 @@ def _plain(record: dict[str, Any]) -> Call | None:
     time = round(time * 1e6) if type(time) is float and 0 < time < 1e11 else time_us(time)
     if time is None and "created" in response:
         return None
-    usage = cast(dict[str, Any], usage)
     call = Call(
         request_id=request_id,
         session_id=session or None,
@@ -145,9 +146,14 @@ def _plain(record: dict[str, Any]) -> Call | None:
     if "tags" in record or "metadata" in record:
         read_labels(call, {"tags": record.get("tags")})
         read_labels(call, as_dict(record.get("metadata")))
-    tokens: Any = (usage.get("prompt_tokens"), usage.get("completion_tokens"))
-    if len(usage) == 3 and type(tokens[0]) is type(tokens[1]) is int and usage.get("total_tokens") == sum(tokens):
-        call.input_tokens, call.output_tokens = tokens
+    asked, answered = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if (
+        len(usage) == 3
+        and type(asked) is int
+        and type(answered) is int
+        and usage.get("total_tokens") == asked + answered
+    ):
+        call.input_tokens, call.output_tokens = asked, answered
     else:
         set_usage(call, usage_of(response))
     return call

@@ -68,14 +68,20 @@ def expand(paths: list[str]) -> list[str]:
         elif path.is_dir():
             inside = sorted(str(p) for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
             if not inside:
-                raise CostplanError(f"{name}: the directory holds no files", hint="name a log file or another directory")
+                raise CostplanError(
+                    f"{name}: the directory holds no files", hint="name a log file or another directory"
+                )
             found += [p for p in inside if _looks_like_log(p)]
         else:
             anchor = Path(path.anchor) if path.is_absolute() else Path()
             pattern = str(path.relative_to(anchor)) if path.is_absolute() else name
-            matches = sorted(str(p) for p in anchor.glob(pattern) if p.is_file()) if any(c in name for c in "*?[") else []
+            matches = (
+                sorted(str(p) for p in anchor.glob(pattern) if p.is_file()) if any(c in name for c in "*?[") else []
+            )
             if not matches:
-                raise CostplanError(f"{name}: no such file", hint="check the path; quote globs so that costplan sees them")
+                raise CostplanError(
+                    f"{name}: no such file", hint="check the path; quote globs so that costplan sees them"
+                )
             found += matches
     return list(dict.fromkeys(found))
 
@@ -111,7 +117,9 @@ def open_source(name: str, spool: Path) -> Source:
             while b"\n" not in head and len(head) < MAX_LINE_BYTES and (more := stream.read(BLOCK_BYTES)):
                 head += more
         except (EOFError, OSError) as error:
-            raise CostplanError(f"{shown}: cannot decompress ({error})", hint="the file is damaged or cut: copy it again") from error
+            raise CostplanError(
+                f"{shown}: cannot decompress ({error})", hint="the file is damaged or cut: copy it again"
+            ) from error
     kind, delimiter = _kind(shown, head)
     return Source(shown, file, kind, compression, size, delimiter)
 
@@ -129,7 +137,9 @@ def _kind(shown: str, head: bytes) -> tuple[Kind, str]:
         return "values", ","
     first = lines[0]
     if b"\0" in head[:4096]:
-        raise CostplanError(f"{shown}: this is a binary file, not a log", hint="costplan reads JSONL, JSON, CSV and Parquet")
+        raise CostplanError(
+            f"{shown}: this is a binary file, not a log", hint="costplan reads JSONL, JSON, CSV and Parquet"
+        )
     delimiter = max((",", "\t", ";", "|"), key=lambda d: first.count(d.encode()))
     if text[:1] != b"{" and first.count(delimiter.encode()) > 0:
         return "csv", delimiter
@@ -200,7 +210,9 @@ def open_bytes(source: Source) -> IO[bytes]:
     if source.compression == "zstd":
         import zstandard
 
-        reader = zstandard.ZstdDecompressor().stream_reader(source.file.open("rb"), read_across_frames=True, closefd=True)
+        reader = zstandard.ZstdDecompressor().stream_reader(
+            source.file.open("rb"), read_across_frames=True, closefd=True
+        )
         return cast(IO[bytes], io.BufferedReader(_Guarded(cast(IO[bytes], reader), source)))
     return source.file.open("rb")
 

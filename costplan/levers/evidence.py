@@ -123,7 +123,11 @@ def _missing(summary: Summary, cut: dict[str, int]) -> list[str]:
     counts = summary.counts
     full, requests = counts["text:full"], counts["requests"]
     if full == 0 and counts["text:truncated"]:
-        text = "the export cuts the prompts" + (f" at {max(cut.values())} characters" if cut else "") + ": export whole ones"
+        text = (
+            "the export cuts the prompts"
+            + (f" at {max(cut.values())} characters" if cut else "")
+            + ": export whole ones"
+        )
     elif full == 0 and counts["text:redacted"]:
         text = "the prompts are masked: needs the text, or hashes of it"
     elif full < requests and full == 0:
@@ -131,9 +135,17 @@ def _missing(summary: Summary, cut: dict[str, int]) -> list[str]:
     else:
         text = "no request may be answered from a cache (tool calls, time words, high temperature)"
     unpriced = counts["priced"] == 0
-    provider = "no priced call goes to a provider with a known prompt cache" if not unpriced else "needs prices: no call could be priced"
+    provider = (
+        "no priced call goes to a provider with a known prompt cache"
+        if not unpriced
+        else "needs prices: no call could be priced"
+    )
     blocks = provider if full or unpriced else text
-    batch = "no call is marked as able to wait: --batchable TAG" if not unpriced else "needs prices: no call could be priced"
+    batch = (
+        "no call is marked as able to wait: --batchable TAG"
+        if not unpriced
+        else "needs prices: no call could be priced"
+    )
     missing = [text, blocks, blocks, batch, batch]
     assert len(missing) == len(LADDER)
     return missing

@@ -20,8 +20,17 @@ Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 FOREVER = np.iinfo(np.int64).max
 BLOCK_CAPACITIES = (1_000, 4_000, 16_000, 64_000, 256_000, 1_000_000)
-SAMPLE_FROM = 2_000_000
-_BLOCK_COLUMNS = ("gid", "time_us", "input_tokens", "total_weight", "blocks_valid", "block_key", "block_weight", "block_end")
+SAMPLE_FROM = 100_000
+_BLOCK_COLUMNS = (
+    "gid",
+    "time_us",
+    "input_tokens",
+    "total_weight",
+    "blocks_valid",
+    "block_key",
+    "block_weight",
+    "block_end",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -112,7 +112,14 @@ def replay(
     since, stored = 0, 0
     hits: list[int] = []
     same: list[int] = []
-    rows = zip(chosen.tolist(), starts.tolist(), time_us[chosen].tolist(), exact_key[chosen].tolist(), held.tolist(), strict=True)
+    rows = zip(
+        chosen.tolist(),
+        starts.tolist(),
+        time_us[chosen].tolist(),
+        exact_key[chosen].tolist(),
+        held.tolist(),
+        strict=True,
+    )
     for row, start, time, literal, is_held in rows:
         if start or time - since > ttl_us or not is_held:
             since, stored = time, literal
@@ -127,10 +134,19 @@ def replay(
     return hit, exact
 
 
-def by_capacity(files: list[Path], buckets: int, ttl_s: float, policy: Literal["store", "sliding"]) -> list[dict[str, Any]]:
+def by_capacity(
+    files: list[Path], buckets: int, ttl_s: float, policy: Literal["store", "sliding"]
+) -> list[dict[str, Any]]:
     """Hits at several capacities, exact, from one pass of stack distances over all eligible requests in arrival order."""
-    parts = [_load(files, bucket, ("eligible", "norm_key", "exact_key", "time_us", "cost", "gid")) for bucket in range(buckets)]
-    rows = {name: np.concatenate([part[name][part["eligible"]] for part in parts]) for name in parts[0] if name != "eligible"}
+    parts = [
+        _load(files, bucket, ("eligible", "norm_key", "exact_key", "time_us", "cost", "gid"))
+        for bucket in range(buckets)
+    ]
+    rows = {
+        name: np.concatenate([part[name][part["eligible"]] for part in parts])
+        for name in parts[0]
+        if name != "eligible"
+    }
     del parts
     order = np.lexsort((rows["gid"], rows["time_us"]))
     rows = {name: values[order] for name, values in rows.items()}
@@ -154,6 +170,8 @@ def _load(files: Sequence[Path], bucket: int, names: Sequence[str] | None = None
 def _retries(rows: dict[str, Any]) -> int:
     """Requests that repeat, within two minutes, one of the same user that had failed."""
     order = np.lexsort((rows["time_us"], rows["user"], rows["exact_key"]))
-    same = (rows["exact_key"][order][1:] == rows["exact_key"][order][:-1]) & (rows["user"][order][1:] == rows["user"][order][:-1])
+    same = (rows["exact_key"][order][1:] == rows["exact_key"][order][:-1]) & (
+        rows["user"][order][1:] == rows["user"][order][:-1]
+    )
     soon = np.diff(rows["time_us"][order]) <= RETRY_WINDOW_S * MICROS_PER_SECOND
     return int((same & soon & rows["failed"][order][:-1]).sum())

@@ -14,7 +14,13 @@ from costplan.results import After, AfterTotal, Basis, Estimate, Opportunity, Ru
 from costplan.units import HOURS_PER_MONTH, NANOS_PER_USD
 
 _LEVER = ("response_cache", "prompt_cache", "prompt_cache", "batch", "batch")
-_LABEL = ("exact cache", "prompt cache (mark prefixes)", "prompt cache (keep warm)", "batch tier (marked calls)", "batch tier (if calls can wait)")
+_LABEL = (
+    "exact cache",
+    "prompt cache (mark prefixes)",
+    "prompt cache (keep warm)",
+    "batch tier (marked calls)",
+    "batch tier (if calls can wait)",
+)
 _DEFENSIBLE = (True, True, False, True, False)
 _BASIS: tuple[Basis, ...] = ("simulated", "simulated", "simulated", "priced", "priced")
 _EFFORT_DAYS = (2.0, 1.0, 2.0, 2.0, 3.0)

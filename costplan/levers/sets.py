@@ -61,7 +61,9 @@ def value_bucket(job: SetsJob) -> SetSums:
     evidence = _ceiling(blocks, rows)
     hit = _hits(job.hits)[rows["gid"]] != 0
     mode = job.policies.mode[rows["price_key"]]
-    blocks = blocks.select((blocks.position >= job.policies.min_tokens[rows["price_key"]][blocks.row]) & (mode[blocks.row] > 0))
+    blocks = blocks.select(
+        (blocks.position >= job.policies.min_tokens[rows["price_key"]][blocks.row]) & (mode[blocks.row] > 0)
+    )
     marked, rest = _batchable(rows)
     money = _Money(rows, job)
     everything = np.ones(n, dtype=np.bool_)
@@ -81,7 +83,9 @@ def value_bucket(job: SetsJob) -> SetSums:
             reads = alone if in_stream.all() else simulate(blocks, in_stream, rows, job.policies)
             streams[stream] = money.interactive(reads, simulated_all, mode)
         as_logged, improved, batch = streams[stream]
-        prefix_on = ((mode == 2) & bool(chosen >> MARKED_PREFIX & 1)) | ((mode == 1) & bool(chosen >> AUTOMATIC_PREFIX & 1))
+        prefix_on = ((mode == 2) & bool(chosen >> MARKED_PREFIX & 1)) | (
+            (mode == 1) & bool(chosen >> AUTOMATIC_PREFIX & 1)
+        )
         cost = np.where(batched, batch, np.where(prefix_on, improved, as_logged))
         values[:, chosen] = np.where(alive, cost, 0) + (overhead if cached else 0)
     evidence["marked_requests"], evidence["rest_requests"] = int(marked.sum()), int(rest.sum())

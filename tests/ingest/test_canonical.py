@@ -2,13 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from costplan.ingest import canonical, mooncake
-from costplan.trace import BadRecord, Call, Message, UsageSource
+from costplan.trace import BadRecord, Call, Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -162,12 +161,7 @@ def test_the_source_columns_are_left_to_the_caller():
     assert row["source_format"] is row["source_file"] is row["source_line"] is None
 
 
-@pytest.mark.parametrize(
-    ("value", "source"),
-    [("reported", UsageSource.REPORTED), ("estimated", UsageSource.ESTIMATED), (None, UsageSource.MISSING)],
-)
-def test_the_usage_source_of_a_row_can_be_asked(value: Any, source: UsageSource):
-    assert canonical.usage_source({"usage_source": value}) is source
+def test_a_row_without_tokens_says_that_its_usage_is_missing():
     assert canonical.row_of(Call())["usage_source"] == "missing"
 
 

@@ -1,0 +1,239 @@
+"""`costplan normalize`: logs of any dialect as one canonical trace, whole or anonymised; it prices nothing.
+
+Two passes: the first decides what stays (duplicates, halves, parent spans), the second writes. Text passes through one
+record at a time. Anonymised traces hold timing, lengths and salted prefix hashes, enough to replay and to size caches.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from costplan.engine import Executor
+from costplan.errors import CostplanError, UsageError
+from costplan.ingest.canonical import mooncake_row, row_of
+from costplan.ingest.features import FeatureSettings, flat_text
+from costplan.ingest.log import Log, open_logs, read_log
+from costplan.ingest.parse import SplitBooks, read_calls
+from costplan.ingest.source import splits_of
+from costplan.settings import AnalyzeSettings
+from costplan.tokens import encode, encoding_of
+from costplan.trace import BadRecord, Call, Part
+
+BLOCK_TOKENS = 512
+"""Mooncake's block size (FAST '25 traces)."""
+BATCH_ROWS = 5_000
+_PRIVATE = (
+    "input_messages",
+    "tools_text",
+    "output_text",
+    "output_tool_calls",
+    "request_id",
+    "source_file",
+    "error_type",
+)
+_KEYED = ("user", "session_id", "trace_id", "span_id", "parent_id", "feature")
+
+Row = dict[str, Any]
+Progress = Callable[[str, int, int], None] | None
+
+
+def normalize(
+    paths: list[str], output: Path, settings: AnalyzeSettings, *, work: Path, as_: str | None, anonymize: bool,
+    salt: bytes, report: Progress,
+) -> str:  # fmt: skip
+    """Write the trace; returns one line that says what was written and what was not.
+
+    Raises CostplanError or UsageError for an unknown output format or an unreadable log.
+    """
+    if as_ not in (None, "mooncake"):
+        raise UsageError(f"--as {as_}: no such trace format", hint="leave it out, or write --as mooncake")
+    if output.suffix not in (".parquet", ".jsonl") or (as_ and output.suffix != ".jsonl"):
+        raise UsageError(
+            f"{output}: cannot tell the format", hint="end the name in .jsonl or, for canonical rows, .parquet"
+        )
+    log = read_log(paths, settings, FeatureSettings(), work, Executor(1), report or (lambda stage, done, total: None))
+    left_out = [0]
+    rows = (
+        _mooncake(_kept(paths, settings, log, work), salt, left_out)
+        if as_
+        else _canonical(_kept(paths, settings, log, work), salt if anonymize else None)
+    )
+    unfinished = output.with_name(output.name + ".part")
+    try:
+        written = _write_parquet(unfinished, rows) if output.suffix == ".parquet" else _write_jsonl(unfinished, rows)
+        unfinished.replace(output)
+    except OSError as error:
+        raise CostplanError(f"{output}: {error.strerror}", hint="name a file in a folder that can be written") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+    skipped = sum(log.skipped.values())
+    return (
+        f"{output}: {written:,} rows of {log.records:,} records "
+        f"({sum(log.not_a_call.values()):,} not a call, {skipped:,} skipped, {log.duplicates:,} duplicates, "
+        f"{log.merged:,} merged" + (f", {left_out[0]:,} without time or usage" if left_out[0] else "") + ")"
+    )
+
+
+def read_salt(path: Path | None) -> bytes:
+    """The salt in a file (made there if it does not exist yet), or a fresh one that nobody keeps."""
+    if path is None:
+        return os.urandom(16)
+    if not path.exists():
+        path.write_bytes(os.urandom(16))
+        path.chmod(0o600)
+    return path.read_bytes()[:64]
+
+
+def _kept(paths: list[str], settings: AnalyzeSettings, log: Log, work: Path) -> Iterator[tuple[Call, str, str, int]]:
+    """(call, dialect, file, line) of every row that stays, in file order; halves are joined."""
+    sources, detected = open_logs(paths, settings, work)
+    edges = np.concatenate([[0], np.cumsum([chunk.rows for chunk in log.chunks])])
+    gone = {int(edges[i] + row) for i, rows in enumerate(log.dropped) for row in rows}
+    requests = _requests(paths, settings, work) if log.merged else {}
+    number = 0
+    for index, source in enumerate(sources):
+        offset = 0
+        for split in splits_of(index, source):
+            books = SplitBooks()
+            for line, call in read_calls(split, detected[index], books, settings.head):
+                if not isinstance(call, Call):
+                    continue
+                if number == edges[-1]:  # --head: the first pass stopped here
+                    return
+                if number not in gone:
+                    request = requests.get(call.join_id or "") if call.part is Part.RESPONSE else None
+                    yield (
+                        (_joined(call, request) if request else call),
+                        detected[index].name,
+                        source.shown,
+                        line + offset,
+                    )
+                number += 1
+            offset += books.lines
+
+
+def _requests(paths: list[str], settings: AnalyzeSettings, work: Path) -> dict[str, Call]:
+    """The request halves of batch files by their join id (these are held: batch inputs are bounded by the provider)."""
+    sources, detected = open_logs(paths, settings, work)
+    found: dict[str, Call] = {}
+    for index, source in enumerate(sources):
+        for split in splits_of(index, source):
+            for _, call in read_calls(split, detected[index], SplitBooks()):
+                if isinstance(call, Call) and call.part is Part.REQUEST and call.join_id:
+                    found.setdefault(call.join_id, call)
+    return found
+
+
+def _joined(response: Call, request: Call) -> Call:
+    return msgspec.structs.replace(
+        response, messages=request.messages, tools=request.tools, params=request.params, temperature=request.temperature,
+        request_model=request.request_model or response.request_model, part=Part.WHOLE,
+    )  # fmt: skip
+
+
+def _canonical(calls: Iterator[tuple[Call, str, str, int]], salt: bytes | None) -> Iterator[Row]:
+    for number, (call, dialect, file, line) in enumerate(calls):
+        row = row_of(call) | {"source_format": dialect, "source_file": file, "source_line": line}
+        if salt is not None:
+            row |= dict.fromkeys(_PRIVATE)
+            row |= {name: _keyed(row[name], salt) for name in _KEYED}
+            row["tags"] = None
+            row["params"] = None
+            if not call.block_ids:
+                row["prefix_block_ids"], row["block_size"] = _block_ids(call, salt, number) or None, BLOCK_TOKENS
+        yield row
+
+
+def _mooncake(calls: Iterator[tuple[Call, str, str, int]], salt: bytes, left_out: list[int]) -> Iterator[Row]:
+    """Ids are numbered by first appearance, so that nothing of the salted hashes is left in the file."""
+    numbers: dict[int, int] = {}
+    start: int | None = None
+    for number, (call, _, _, _) in enumerate(calls):
+        try:
+            row = mooncake_row(call, start or 0)
+        except BadRecord:
+            left_out[0] += 1
+            continue
+        if start is None:
+            start = 0 if call.time_is_relative else call.time_us
+            row = mooncake_row(call, start or 0)
+        if not (call.block_ids and call.block_size == BLOCK_TOKENS):
+            row["hash_ids"] = [numbers.setdefault(key, len(numbers)) for key in _block_ids(call, salt, number)]
+        yield row
+
+
+def _keyed(value: str | None, salt: bytes) -> str | None:
+    if value is None:
+        return None
+    return hashlib.blake2b(value.encode("utf-8", "surrogatepass"), digest_size=8, key=salt).hexdigest()
+
+
+def _block_ids(call: Call, salt: bytes, number: int) -> list[int]:
+    """Salted hash of every 512-token prefix of the prompt, ceil(input_tokens / 512) of them.
+
+    Without text every block is its own: a prompt that nobody can compare shares nothing; `number` is the row's.
+    """
+    total = call.input_tokens or 0
+    count = -(-total // BLOCK_TOKENS)
+    state = hashlib.blake2b(digest_size=7, key=salt)
+    if not call.messages:
+        state.update(f"{number}".encode())
+        unique = int.from_bytes(state.digest(), "little")
+        return [unique + index for index in range(count)]
+    vocabulary = encoding_of(call.response_model or call.request_model)[0]
+    text = "\x1e".join(f"{message.role}\x1f{flat_text(message)[0]}" for message in call.messages)
+    ids = np.array(encode(text, vocabulary), dtype=np.uint32)
+    state.update((call.response_model or call.request_model).encode())
+    cuts = [round(min((index + 1) * BLOCK_TOKENS, total) / total * len(ids)) for index in range(count)]
+    blocks: list[int] = []
+    before = 0
+    for cut in cuts:
+        state.update(ids[before:cut].tobytes())
+        before = cut
+        blocks.append(int.from_bytes(state.digest(), "little"))
+    return blocks
+
+
+def _write_jsonl(path: Path, rows: Iterator[Row]) -> int:
+    encoder = msgspec.json.Encoder()
+    count = 0
+    with path.open("wb") as file:
+        for row in rows:
+            file.write(encoder.encode(row) + b"\n")
+            count += 1
+    return count
+
+
+def _write_parquet(path: Path, rows: Iterator[Row]) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from costplan.ingest.canonical import SCHEMA
+
+    schema = pa.schema([(name, _arrow_type(kind)) for name, kind in SCHEMA.items()])
+    count = 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        batch: list[Row] = []
+        for row in rows:
+            batch.append(row)
+            if len(batch) == BATCH_ROWS:
+                writer.write_table(pa.Table.from_pylist(batch, schema))
+                count, batch = count + len(batch), []
+        writer.write_table(pa.Table.from_pylist(batch, schema))
+    return count + len(batch)
+
+
+def _arrow_type(kind: str) -> Any:
+    import pyarrow as pa
+
+    text = pa.string()
+    message = pa.struct([("role", text), ("text", text), ("tool_calls", text)])
+    return {
+        "str": text, "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "strs": pa.list_(text),
+        "ints": pa.list_(pa.uint64()), "messages": pa.list_(message),
+    }[kind]  # fmt: skip
