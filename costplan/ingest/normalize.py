@@ -16,9 +16,10 @@ import numpy as np
 from costplan.engine import Executor
 from costplan.errors import CostplanError, UsageError
 from costplan.ingest.canonical import mooncake_row, row_of
-from costplan.ingest.features import FeatureSettings, flat_text
+from costplan.ingest.features import FeatureSettings
 from costplan.ingest.log import Log, open_logs, read_log
 from costplan.ingest.parse import SplitBooks, read_calls
+from costplan.ingest.prompt import flat_text
 from costplan.ingest.source import splits_of
 from costplan.settings import AnalyzeSettings
 from costplan.tokens import encode, encoding_of

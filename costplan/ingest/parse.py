@@ -127,8 +127,6 @@ def parse_split(job: ParseJob) -> Parsed:
     books = SplitBooks()
     builder = FeatureBuilder(job.settings)
     chunks: list[Chunk] = []
-    links: list[tuple[int, int]] = []
-    lengths: dict[str, Counter[int]] = {"user": Counter(), "system": Counter()}
     rows = 0
 
     def flush() -> None:
@@ -137,9 +135,6 @@ def parse_split(job: ParseJob) -> Parsed:
         path = job.folder / f"rows-{job.index:06d}-{len(chunks):03d}.arrow"
         write_batches(path, [features.columns])
         chunks.append(Chunk(path, rows, job.split.source_index, features.kinds, features.sites, features.tagsets))
-        links.extend(features.links)
-        for group, counts in features.lengths.items():
-            lengths[group].update(counts)
         rows = 0
 
     for line, call in read_calls(job.split, job.detected, books, job.max_records):
@@ -152,10 +147,8 @@ def parse_split(job: ParseJob) -> Parsed:
             books.not_a_call[cast(NotACall, call).reason] += 1
             builder.link(cast(NotACall, call))
     flush()
-    return Parsed(
-        job, books, chunks, {group: dict(counts) for group, counts in lengths.items()},
-        np.array(links, dtype=np.uint64).reshape(-1, 2),
-    )  # fmt: skip
+    lengths = {group: dict(counts) for group, counts in builder.texts.lengths.items()}
+    return Parsed(job, books, chunks, lengths, np.array(builder.links, dtype=np.uint64).reshape(-1, 2))
 
 
 def sha256_of(path: Path) -> str:
