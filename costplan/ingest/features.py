@@ -1,7 +1,7 @@
 """From trace rows to numeric columns: keys, prefix blocks and flags stand in for the text, which is then forgotten.
 
-Everything later (prices, caches, sessions) works on these columns. Which lengths pile up, which ids repeat and what a
-row costs is not known here: that takes all splits.
+Rows are collected as numbers (a text is its number in the table of distinct texts) and turned into columns block by
+block. Which lengths pile up, which ids repeat and what a row costs is not known here: that takes all splits.
 """
 
 from array import array
@@ -11,23 +11,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from costplan.engine import Ragged
-from costplan.ingest.prompt import Blocks, Prompt, Texts, json_text, read_hashes, read_messages, text_key
-from costplan.tokens import TOKENS_PER_REPLY, counter, encoding_of
+from costplan.engine import concat
+from costplan.ingest.columns import Block, columns_of
+from costplan.ingest.prompt import VOCABULARIES, Texts, flat_text, json_text, site_key, text_key
+from costplan.tokens import TOKENS_PER_MESSAGE, TOKENS_PER_REPLY, counter, encoding_of
 from costplan.trace import NO_TIME, UNKNOWN, Call, NotACall, Part, UsageSource
 
+BLOCK_ROWS = 8_192
+TOOLS, SYSTEM, USER, HISTORY, TOOL_RESULT = range(5)
+ROLES = {"system": SYSTEM, "developer": SYSTEM, "user": USER, "tool": TOOL_RESULT, "function": TOOL_RESULT}
 _MEMO_KEYS = 100_000
-_MASK64 = (1 << 64) - 1
 _REPORTED, _TOKENIZER, _ESTIMATED, _MISSING = (int(source) for source in UsageSource)
 _INPUT_ONLY = ("embeddings", "rerank", "moderation")
+_ACTION, _HOT, _OPERATION, _FAILED, _CUT, _HAS_TOOLS, _INEXACT, _CL100K = 2, 8, 16, 32, 64, 128, 256, 512
+# hints 2 to 32 are trace.Cacheable; above that: text known to be cut, tools present, and how the model counts tokens
 
-INT_COLUMNS = (
+ROW_INTS = (
     "line", "time_us", "kind", "tagset", "flags", "usage_source", "input_tokens", "cache_read_tokens",
-    "cache_write_tokens", "cache_write_1h_tokens", "output_tokens", "reasoning_tokens", "duration_us", "ttft_us",
-    "text_state", "cacheable", "total_weight", "system_chars", "tools_chars", "history_chars", "tool_result_chars",
-    "user_chars", "longest_user", "longest_system",
+    "cache_write_tokens", "cache_write_1h_tokens", "output_tokens", "reasoning_tokens", "duration_us", "ttft_us", "hints",
 )  # fmt: skip
-KEY_COLUMNS = ("user", "session", "id_key", "dedupe_key", "exact_key", "norm_key", "root_key", "site")
+ROW_KEYS = ("user", "session", "id_key", "model_key", "params_key", "site")
 SPARSE_COLUMNS = {
     "span_key": (np.uint64, 0), "parent_key": (np.uint64, 0), "join_key": (np.uint64, 0), "block_size": (np.int64, 0),
     "cost_reported": (np.float64, np.nan), "weight": (np.float64, 1.0),
@@ -62,24 +65,33 @@ class FeatureBuilder:
     """Collects rows of one split; `features()` gives the columns and starts afresh, remembering the texts."""
 
     def __init__(self, settings: FeatureSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self.texts = Texts()
         self.links: list[tuple[int, int]] = []
         """(span, parent span) of spans that are no calls."""
         self._keys: dict[str, int] = {}
-        self._last_time = NO_TIME
+        self._models: dict[str, int] = {}
+        self.last_time = NO_TIME
         self._start()
 
     def _start(self) -> None:
-        self._rows = 0
-        self._ints, self._u64 = array("q"), array("Q")
+        self._blocks: list[dict[str, Any]] = []
         self._sparse: dict[str, dict[int, Any]] = {name: {} for name in SPARSE_COLUMNS}
         self._units: dict[str, dict[int, float]] = {}
-        self._blocks = Blocks()
-        self._kinds: dict[Kind, int] = {}
-        self._site_keys: dict[tuple[str, int, int], int] = {}
+        self.kinds: dict[Kind, int] = {}
+        self._site_keys: dict[int | str, int] = {}
         self._sites: list[tuple[int, str, int]] = []
-        self._tagsets: dict[tuple[str, ...], int] = {}
+        self.tagsets: dict[tuple[str, ...], int] = {}
+        self.rows = 0
+        self._start_block()
+
+    def _start_block(self) -> None:
+        self.texts.recycle()
+        self.ints, self.u64 = array("q"), array("Q")
+        self.text_numbers, self.roles, self.text_ends = array("q"), array("b"), array("q")
+        self._tools: dict[int, Any] = {}
+        self._hashes: dict[int, tuple[list[int], int]] = {}
+        self.block_rows = 0
 
     def link(self, span: NotACall) -> None:
         """Remember which span stands above which, so that a parent call is found through spans that are no calls."""
@@ -88,43 +100,99 @@ class FeatureBuilder:
 
     def add(self, call: Call, line: int) -> None:
         """Append one row."""
-        model = self._key(call.response_model or call.request_model)
-        if call.messages:
-            params = self._key(call.params) if call.params else 0
-            prompt = read_messages(call, self.texts, self._blocks, model, params, self._settings.max_temperature)
-        else:
-            prompt = read_hashes(call, self._blocks) if call.block_ids else Prompt()
+        model = call.response_model or call.request_model
+        hints = self.model_hints(model)
+        if not call.ok:
+            hints |= _FAILED
+        if call.operation != "chat" and call.operation != "text_completion":
+            hints |= _OPERATION
+        if call.temperature is not None and call.temperature > self.settings.max_temperature:
+            hints |= _HOT
+        if call.output_tool_calls or call.finish_reason in ("tool_calls", "tool_use"):
+            hints |= _ACTION
+        if call.text_cut:
+            hints |= _CUT
+        first = len(self.text_numbers)
+        media = self._add_texts(call)
+        if call.tools:
+            hints |= _HAS_TOOLS
         tokens_in, tokens_out, usage_source = call.input_tokens, call.output_tokens, _REPORTED
         if tokens_in is None or tokens_out is None:
-            usage_source, tokens_in, tokens_out = _count(call, prompt)
-        id_key = dedupe_key = 0
-        if call.request_id:
-            id_key = text_key(call.request_id)
-            usage = ((tokens_in or 0) << 40) ^ ((tokens_out or 0) << 16) ^ call.cache_read_tokens ^ (call.part << 62)
-            dedupe_key = ((id_key ^ prompt.exact_key ^ model) * 0xBF58476D1CE4E5B9 + usage) & _MASK64 | 1
+            usage_source, tokens_in, tokens_out = self._count(call, self.text_numbers[first:], media)
         tags = tuple(call.tags) if call.tags else ()
         duration, ttft = call.duration_s, call.ttft_s
-        self._ints.extend((
+        self.ints.extend((
             line, NO_TIME if call.time_us is None else call.time_us, self._kind(call),
-            self._tagsets.setdefault(tags, len(self._tagsets)), self._flags(call, tags), usage_source,
+            self.tagsets.setdefault(tags, len(self.tagsets)), self._flags(call, tags), usage_source,
             UNKNOWN if tokens_in is None else tokens_in, call.cache_read_tokens, call.cache_write_tokens,
             call.cache_write_1h_tokens, UNKNOWN if tokens_out is None else tokens_out, call.reasoning_tokens,
-            UNKNOWN if duration is None else int(duration * 1e6), UNKNOWN if ttft is None else int(ttft * 1e6),
-            *prompt.columns,
+            UNKNOWN if duration is None else int(duration * 1e6), UNKNOWN if ttft is None else int(ttft * 1e6), hints,
         ))  # fmt: skip
-        self._u64.extend((
-            self._key(call.user) if call.user else 0, self._key(call.session_id) if call.session_id else 0,
-            id_key, dedupe_key, prompt.exact_key, prompt.norm_key, prompt.root_key, self._site(call, prompt, line),
+        self.u64.extend((
+            self.key(call.user) if call.user else 0, self.key(call.session_id) if call.session_id else 0,
+            text_key(call.request_id) if call.request_id else 0, self.key(model),
+            self.key(call.params) if call.params else 0, self.feature_site(call.feature, line) if call.feature else 0,
         ))  # fmt: skip
-        self._blocks.offsets.append(len(self._blocks.keys))
         if call.span_id or call.join_id or call.block_size or call.other_units:
             self._rare(call)
         if call.cost_usd_reported is not None:
-            self._sparse["cost_reported"][self._rows] = call.cost_usd_reported
-        weight = call.sample_weight / self._settings.sample_rate
+            self._sparse["cost_reported"][self.rows] = call.cost_usd_reported
+        weight = call.sample_weight / self.settings.sample_rate
         if weight != 1.0:
-            self._sparse["weight"][self._rows] = weight
-        self._rows += 1
+            self._sparse["weight"][self.rows] = weight
+        self.end_row()
+
+    def end_row(self) -> None:
+        """Close the row whose numbers and texts were appended."""
+        self.text_ends.append(len(self.text_numbers))
+        self.rows += 1
+        self.block_rows += 1
+        if self.block_rows == BLOCK_ROWS:
+            self._close_block()
+
+    def _add_texts(self, call: Call) -> bool:
+        """Append the prompt's texts in the order providers hash them: tools, system, messages. True with media."""
+        number, numbers, roles = self.texts.number, self.text_numbers.append, self.roles.append
+        media = False
+        if call.messages and call.tools:
+            self._tools[self.block_rows] = call.tools
+            numbers(number(call.tools if isinstance(call.tools, str) else json_text(call.tools), False))
+            roles(TOOLS)
+        for message in call.messages:
+            role, content = message.role, message.content
+            for_user = role == "user"
+            if type(content) is str and not message.tool_calls:
+                numbers(number(content, for_user))
+            else:
+                text, has_media = flat_text(message)
+                media = media or has_media
+                numbers(number(text, for_user, has_media))
+            roles(ROLES.get(role, HISTORY))
+        if call.block_ids and not call.messages:
+            self._hashes[self.block_rows] = (call.block_ids, call.block_size)
+        return media
+
+    def _count(self, call: Call, numbers: "array[int]", media: bool) -> tuple[int, int | None, int | None]:
+        """(usage source, input tokens, output tokens) of a call whose source does not report them all."""
+        tokens_in, tokens_out = call.input_tokens, call.output_tokens
+        input_only = call.operation in _INPUT_ONLY
+        if tokens_in is not None and input_only:
+            return _REPORTED, tokens_in, 0
+        if not call.ok or call.part is Part.REQUEST or not call.messages or media:
+            return _MISSING, tokens_in, tokens_out
+        vocabulary, exact = encoding_of(call.response_model or call.request_model)
+        count = counter(vocabulary)
+        if tokens_in is None:
+            tokens_in = sum(self.texts.tokens(number, vocabulary) + TOKENS_PER_MESSAGE for number in numbers)
+            tokens_in += TOKENS_PER_REPLY
+        if tokens_out is None and input_only:
+            tokens_out = 0
+        elif tokens_out is None and (call.output_text or call.output_tool_calls):
+            tools = count(json_text(call.output_tool_calls)) if call.output_tool_calls else 0
+            tokens_out = count(call.output_text or "") + tools
+        if tokens_out is None:
+            return _MISSING, tokens_in, None
+        return _TOKENIZER if exact else _ESTIMATED, tokens_in, tokens_out
 
     def _flags(self, call: Call, tags: tuple[str, ...]) -> int:
         """Bits of trace.Flag."""
@@ -139,18 +207,18 @@ class FeatureBuilder:
             flags |= 16
         if call.time_is_relative:
             flags |= 32
-        if (tags or call.feature) and not self._settings.batchable.isdisjoint((*tags, call.feature, call.environment)):
+        if (tags or call.feature) and not self.settings.batchable.isdisjoint((*tags, call.feature, call.environment)):
             flags |= 64
         if call.time_us is not None:
-            if call.time_us < self._last_time:
+            if call.time_us < self.last_time:
                 flags |= 128
-            self._last_time = call.time_us
+            self.last_time = call.time_us
         if call.part is not Part.WHOLE:
             flags |= 256 if call.part is Part.REQUEST else 512
         return flags
 
     def _rare(self, call: Call) -> None:
-        row, sparse = self._rows, self._sparse
+        row, sparse = self.rows, self._sparse
         if call.span_id and call.trace_id:  # chains of chat turns have ids too, but no trace: they are no call tree
             sparse["span_key"][row] = _span_key(call.trace_id, call.span_id)
             if call.parent_id:
@@ -165,18 +233,27 @@ class FeatureBuilder:
     def _kind(self, call: Call) -> int:
         outcome = "" if call.ok else (f"http_{call.http_status}" if call.http_status else call.error_type or "error")
         kind = (call.provider, call.request_model, call.response_model, call.service_tier, call.operation, outcome)
-        return self._kinds.setdefault(kind, len(self._kinds))
+        return self.kinds.setdefault(kind, len(self.kinds))
 
-    def _site(self, call: Call, prompt: Prompt, line: int) -> int:
-        feature = call.feature or ""
-        name = (feature, 0, 0) if feature else ("", prompt.static_key, prompt.tools_key)
-        key = self._site_keys.get(name)
+    def model_hints(self, model: str) -> int:
+        """How the model's tokens are counted, as hint bits."""
+        hints = self._models.get(model)
+        if hints is None:
+            vocabulary, exact = encoding_of(model)
+            hints = (0 if exact else _INEXACT) | (0 if vocabulary == VOCABULARIES[0] else _CL100K)
+            self._models[model] = hints
+        return hints
+
+    def feature_site(self, feature: str, line: int) -> int:
+        """Key of a call site that the log names itself."""
+        key = self._site_keys.get(feature)
         if key is None:
-            key = self._site_keys[name] = text_key("feature:" + feature) if feature else prompt.site_key()
+            key = self._site_keys[feature] = text_key("feature:" + feature)
             self._sites.append((key, feature, line))
         return key
 
-    def _key(self, name: str) -> int:
+    def key(self, name: str) -> int:
+        """64-bit key of a name (user, session, model, parameters)."""
         key = self._keys.get(name)
         if key is None:
             if len(self._keys) >= _MEMO_KEYS:
@@ -184,43 +261,50 @@ class FeatureBuilder:
             key = self._keys[name] = text_key(name)
         return key
 
+    def _close_block(self) -> None:
+        if not self.block_rows:
+            return
+        rows = _table(self.ints, ROW_INTS, np.int64) | _table(self.u64, ROW_KEYS, np.uint64)
+        block = Block(
+            rows, np.array(self.text_numbers, np.int64), np.array(self.roles, np.int8),
+            np.array(self.text_ends, np.int64), self._hashes,
+        )  # fmt: skip
+        columns, static = columns_of(block, self.texts)
+        self._name_sites(columns, static, block)
+        self._blocks.append(columns)
+        self._start_block()
+
+    def _name_sites(self, columns: dict[str, Any], static: NDArray[np.uint64], block: Block) -> None:
+        """Give rows without a feature name the key of their tools and system prompt."""
+        unnamed = np.flatnonzero(columns["site"] == 0)
+        values, first, inverse = np.unique(static[unnamed], return_index=True, return_inverse=True)
+        keys = np.zeros(len(values), np.uint64)
+        for index in np.argsort(first, kind="stable").tolist():
+            known = self._site_keys.get(int(values[index]))
+            if known is None:
+                row = int(unnamed[first[index]])
+                start, end = int(block.text_ends[row - 1]) if row else 0, int(block.text_ends[row])
+                systems = [n for n in range(start, end) if block.roles[n] == SYSTEM and values[index]]
+                system = self.texts.strings[int(block.text_numbers[systems[0]])] if systems else ""
+                known = self._site_keys[int(values[index])] = site_key(self._tools.get(row), system)
+                self._sites.append((known, "", int(columns["line"][row])))
+            keys[index] = known
+        columns["site"][unnamed] = keys[inverse]
+
     def features(self) -> Features:
         """The columns so far; the builder is empty afterwards."""
-        columns: dict[str, Any] = _table(self._ints, INT_COLUMNS, np.int64) | _table(self._u64, KEY_COLUMNS, np.uint64)
+        self._close_block()
+        if not self._blocks:
+            empty = Block(_table(array("q"), ROW_INTS, np.int64) | _table(array("Q"), ROW_KEYS, np.uint64))
+            self._blocks.append(columns_of(empty, self.texts)[0])
+        columns = concat(self._blocks)
         for name, (dtype, default) in SPARSE_COLUMNS.items():
-            columns[name] = _filled(self._sparse[name], self._rows, default, dtype)
+            columns[name] = _filled(self._sparse[name], self.rows, default, dtype)
         for unit in sorted(self._units):
-            columns["unit:" + unit] = _filled(self._units[unit], self._rows, 0.0, np.float64)
-        blocks = self._blocks
-        offsets = np.array(blocks.offsets, np.int32)
-        columns["block_key"] = Ragged(offsets, np.array(blocks.keys, np.uint64))
-        columns["block_weight"] = Ragged(offsets, np.array(blocks.weights, np.int64))
-        columns["block_end"] = Ragged(offsets, np.array(blocks.ends, np.int8))
-        features = Features(columns, list(self._kinds), list(dict.fromkeys(self._sites)), list(self._tagsets))
+            columns["unit:" + unit] = _filled(self._units[unit], self.rows, 0.0, np.float64)
+        features = Features(columns, list(self.kinds), list(dict.fromkeys(self._sites)), list(self.tagsets))
         self._start()
         return features
-
-
-def _count(call: Call, prompt: Prompt) -> tuple[int, int | None, int | None]:
-    """(usage source, input tokens, output tokens) of a call whose source does not report them all."""
-    tokens_in, tokens_out = call.input_tokens, call.output_tokens
-    input_only = call.operation in _INPUT_ONLY
-    if tokens_in is not None and input_only:
-        return _REPORTED, tokens_in, 0
-    if not call.ok or call.part is Part.REQUEST or not call.messages or prompt.has_media:
-        return _MISSING, tokens_in, tokens_out
-    vocabulary, exact = encoding_of(call.response_model or call.request_model)
-    count = counter(vocabulary)
-    if tokens_in is None:
-        tokens_in = prompt.count(vocabulary) + TOKENS_PER_REPLY
-    if tokens_out is None and input_only:
-        tokens_out = 0
-    elif tokens_out is None and (call.output_text or call.output_tool_calls):
-        tools = count(json_text(call.output_tool_calls)) if call.output_tool_calls else 0
-        tokens_out = count(call.output_text or "") + tools
-    if tokens_out is None:
-        return _MISSING, tokens_in, None
-    return _TOKENIZER if exact else _ESTIMATED, tokens_in, tokens_out
 
 
 def _span_key(trace_id: str | None, span_id: str) -> int:

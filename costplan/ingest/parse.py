@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,11 +15,13 @@ from costplan.engine import write_batches
 from costplan.ingest.detect import BY_NAME as DIALECT_BY_NAME
 from costplan.ingest.detect import Detected, dialect_of, reader_of, unwrap
 from costplan.ingest.features import FeatureBuilder, FeatureSettings
-from costplan.ingest.source import Split, records
+from costplan.ingest.plain import add_plain, decode_plain
+from costplan.ingest.source import Split, decode, raw_lines, records
 from costplan.trace import BadRecord, Call, NotACall, check
 
 CHUNK_ROWS = 65_536
 FIRST_LINES = 5
+PLAIN_TRIALS = 200
 
 
 @dataclass(slots=True)
@@ -90,19 +93,24 @@ def read_calls(
         except BadRecord as bad:
             books.reject(line, bad.reason)
             continue
-        for call in found:
-            books.records += 1
-            if type(call) is Call:
-                try:
-                    check(call)
-                except BadRecord as bad:
-                    books.records -= 1
-                    books.reject(line, bad.reason)
-                    continue
+        for call in _checked(found, line, books):
             yield line, call
         if max_records is not None and books.records >= max_records:
             break
     books.lines = lines[0]
+
+
+def _checked(found: list[Call | NotACall], line: int, books: SplitBooks) -> Iterator[Call | NotACall]:
+    """The calls that keep the trace's invariants; every one is counted, the others as skipped."""
+    for call in found:
+        try:
+            if type(call) is Call:
+                check(call)
+        except BadRecord as bad:
+            books.reject(line, bad.reason)
+            continue
+        books.records += 1
+        yield call
 
 
 def _calls(record: Any, read: Any, detected: Detected) -> list[Call | NotACall]:
@@ -127,28 +135,70 @@ def parse_split(job: ParseJob) -> Parsed:
     books = SplitBooks()
     builder = FeatureBuilder(job.settings)
     chunks: list[Chunk] = []
-    rows = 0
 
     def flush() -> None:
-        nonlocal rows
-        features = builder.features()
+        rows, features = builder.rows, builder.features()
         path = job.folder / f"rows-{job.index:06d}-{len(chunks):03d}.arrow"
         write_batches(path, [features.columns])
         chunks.append(Chunk(path, rows, job.split.source_index, features.kinds, features.sites, features.tagsets))
-        rows = 0
 
-    for line, call in read_calls(job.split, job.detected, books, job.max_records):
-        if type(call) is Call:
-            builder.add(call, line)
-            rows += 1
-            if rows == CHUNK_ROWS:
-                flush()
-        else:
-            books.not_a_call[cast(NotACall, call).reason] += 1
-            builder.link(cast(NotACall, call))
+    for _ in _added(job, builder, books):
+        if builder.rows == CHUNK_ROWS:
+            flush()
     flush()
     lengths = {group: dict(counts) for group, counts in builder.texts.lengths.items()}
     return Parsed(job, books, chunks, lengths, np.array(builder.links, dtype=np.uint64).reshape(-1, 2))
+
+
+def _added(job: ParseJob, builder: FeatureBuilder, books: SplitBooks) -> Iterator[None]:
+    """Add every record of the split to the builder; yields after each, so that the caller can write what is there."""
+    if job.detected.name == "pairs" and job.split.source.kind == "lines" and not job.detected.mapping:
+        yield from _added_lines(job, builder, books)
+        return
+    for line, call in read_calls(job.split, job.detected, books, job.max_records):
+        _add(builder, books, line, call)
+        yield
+
+
+def _add(builder: FeatureBuilder, books: SplitBooks, line: int, call: Call | NotACall) -> None:
+    if type(call) is Call:
+        builder.add(call, line)
+    else:
+        books.not_a_call[cast(NotACall, call).reason] += 1
+        builder.link(cast(NotACall, call))
+
+
+def _added_lines(job: ParseJob, builder: FeatureBuilder, books: SplitBooks) -> Iterator[None]:
+    """Lines of pairs: the plain ones straight into columns, all others the general way.
+
+    Where few of the first lines are plain, the attempt is given up: it would only cost time.
+    """
+    read = reader_of(job.detected)
+    lines, plain, general = [0], 0, 0
+    for line, raw in raw_lines(job.split, books.reject, lines):
+        if general <= plain + PLAIN_TRIALS:
+            try:
+                if add_plain(builder, decode_plain(raw), line):
+                    plain += 1
+                    books.records += 1
+                    yield
+                    continue
+            except (msgspec.DecodeError, UnicodeError, RecursionError):
+                pass
+            general += 1
+        if not raw.strip():
+            continue
+        try:
+            found = _calls(decode(raw), read, job.detected)
+        except BadRecord as bad:
+            books.reject(line, bad.reason)
+            continue
+        for call in _checked(found, line, books):
+            _add(builder, books, line, call)
+            yield
+        if job.max_records is not None and books.records >= job.max_records:
+            break
+    books.lines = lines[0]
 
 
 def sha256_of(path: Path) -> str:

@@ -251,7 +251,7 @@ class _Guarded(io.RawIOBase):
 
 
 def _line_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[int, Any]]:
-    for number, line in _lines(split, reject, seen):
+    for number, line in raw_lines(split, reject, seen):
         try:
             yield number, _DECODE(line)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -263,7 +263,7 @@ def _line_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tup
                 reject(number, bad.reason)
 
 
-def _lines(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[int, bytes]]:
+def raw_lines(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[int, bytes]]:
     """Lines that start inside [start, end); a line over MAX_LINE_BYTES is rejected without being held."""
     number, cut_line = 0, False
     limit = split.end - split.start if not split.source.compression else None
