@@ -24,7 +24,7 @@ from costplan.ingest import (
     pairs,
 )
 from costplan.ingest.source import Source, Split, records, splits_of
-from costplan.trace import Call, NotACall
+from costplan.trace import BadRecord, Call, NotACall
 
 DIALECTS: tuple[ModuleType, ...] = (
     canonical, otlp, litellm, langfuse, batch, anthropic_batch, bailian, mooncake, burstgpt, azure, pairs, bare, generic,
@@ -57,6 +57,8 @@ class Detected:
     runner_up: str
     rule: str
     mapping: tuple[tuple[str, str], ...] = ()
+    forced: bool = False
+    """Named by --format: records are not offered to other dialects first."""
 
 
 def unwrap(record: Any) -> list[Any]:
@@ -100,7 +102,7 @@ def detect(source: Source, *, forced: str | None, mapping: dict[str, str]) -> De
     if forced is not None:
         if forced not in BY_NAME:
             raise UsageError(f"unknown format {forced!r}", hint=f"one of: {', '.join(sorted(BY_NAME))}")
-        return Detected(forced, "", cast(str, BY_NAME[forced].RULE))
+        return Detected(forced, "", cast(str, BY_NAME[forced].RULE), forced=True)
     sample = sample_of(source)
     votes: Counter[str] = Counter(name for record in sample if (name := dialect_of(record)))
     if not votes:
@@ -141,8 +143,32 @@ def _safe(text: str) -> str:
 
 
 def reader_of(detected: Detected) -> Reader:
-    """The function that turns a record of this dialect into calls."""
+    """The function that turns a record of this file into calls: by the file's dialect where the record carries its
+    signature, else by the dialect whose signature it carries; a wrapper around records by what it wraps."""
     if detected.mapping:
         mapping = dict(detected.mapping)
         return lambda record: generic.calls_with_map(record, mapping)
-    return cast(Reader, BY_NAME[detected.name].calls)
+    own = BY_NAME[detected.name]
+    read, matches = cast(Reader, own.calls), own.matches
+    if detected.forced:
+        return read
+
+    def route(record: dict[str, Any]) -> list[Call | NotACall]:
+        if matches(record):
+            return read(record)
+        other = dialect_of(record)
+        if other is not None:
+            return BY_NAME[other].calls(record)
+        inner = unwrap(record)
+        if inner[0] is record:
+            return read(record)
+        return [call for element in inner for call in inside(element)]
+
+    def inside(element: Any) -> list[Call | NotACall]:
+        """One bad element must not take its neighbours along."""
+        try:
+            return route(cast(dict[str, Any], element)) if isinstance(element, dict) else [NotACall("not_an_object")]
+        except BadRecord as bad:
+            return [NotACall("bad_element_" + bad.reason)]
+
+    return route

@@ -72,6 +72,9 @@ class FeatureBuilder:
         self._keys: dict[str, int] = {}
         self._models: dict[str, int] = {}
         self.last_time = NO_TIME
+        self.ints, self.u64 = array("q"), array("Q")
+        self.text_numbers, self.roles, self.text_ends = array("q"), array("b"), array("q")
+        self.lengths: dict[str, dict[int, int]] = {}
         self._start()
 
     def _start(self) -> None:
@@ -82,16 +85,20 @@ class FeatureBuilder:
         self._site_keys: dict[int | str, int] = {}
         self._sites: list[tuple[int, str, int]] = []
         self.tagsets: dict[tuple[str, ...], int] = {}
-        self.rows = 0
+        self._closed_rows = 0
         self._start_block()
 
     def _start_block(self) -> None:
         self.texts.recycle()
-        self.ints, self.u64 = array("q"), array("Q")
-        self.text_numbers, self.roles, self.text_ends = array("q"), array("b"), array("q")
+        for column in (self.ints, self.u64, self.text_numbers, self.roles, self.text_ends):
+            del column[:]  # emptied in place: the plain way holds on to their methods
         self._tools: dict[int, Any] = {}
         self._hashes: dict[int, tuple[list[int], int]] = {}
-        self.block_rows = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows since the columns were last taken."""
+        return self._closed_rows + len(self.text_ends)
 
     def link(self, span: NotACall) -> None:
         """Remember which span stands above which, so that a parent call is found through spans that are no calls."""
@@ -145,17 +152,15 @@ class FeatureBuilder:
     def end_row(self) -> None:
         """Close the row whose numbers and texts were appended."""
         self.text_ends.append(len(self.text_numbers))
-        self.rows += 1
-        self.block_rows += 1
-        if self.block_rows == BLOCK_ROWS:
-            self._close_block()
+        if len(self.text_ends) == BLOCK_ROWS:
+            self.close_block()
 
     def _add_texts(self, call: Call) -> bool:
         """Append the prompt's texts in the order providers hash them: tools, system, messages. True with media."""
         number, numbers, roles = self.texts.number, self.text_numbers.append, self.roles.append
         media = False
         if call.messages and call.tools:
-            self._tools[self.block_rows] = call.tools
+            self._tools[len(self.text_ends)] = call.tools
             numbers(number(call.tools if isinstance(call.tools, str) else json_text(call.tools), False))
             roles(TOOLS)
         for message in call.messages:
@@ -169,7 +174,7 @@ class FeatureBuilder:
                 numbers(number(text, for_user, has_media))
             roles(ROLES.get(role, HISTORY))
         if call.block_ids and not call.messages:
-            self._hashes[self.block_rows] = (call.block_ids, call.block_size)
+            self._hashes[len(self.text_ends)] = (call.block_ids, call.block_size)
         return media
 
     def _count(self, call: Call, numbers: "array[int]", media: bool) -> tuple[int, int | None, int | None]:
@@ -261,9 +266,11 @@ class FeatureBuilder:
             key = self._keys[name] = text_key(name)
         return key
 
-    def _close_block(self) -> None:
-        if not self.block_rows:
+    def close_block(self) -> None:
+        """Turn the rows collected so far into columns."""
+        if not self.text_ends:
             return
+        self._closed_rows += len(self.text_ends)
         rows = _table(self.ints, ROW_INTS, np.int64) | _table(self.u64, ROW_KEYS, np.uint64)
         block = Block(
             rows, np.array(self.text_numbers, np.int64), np.array(self.roles, np.int8),
@@ -293,15 +300,16 @@ class FeatureBuilder:
 
     def features(self) -> Features:
         """The columns so far; the builder is empty afterwards."""
-        self._close_block()
+        self.close_block()
+        self.lengths = self.texts.lengths()
         if not self._blocks:
             empty = Block(_table(array("q"), ROW_INTS, np.int64) | _table(array("Q"), ROW_KEYS, np.uint64))
             self._blocks.append(columns_of(empty, self.texts)[0])
         columns = concat(self._blocks)
         for name, (dtype, default) in SPARSE_COLUMNS.items():
-            columns[name] = _filled(self._sparse[name], self.rows, default, dtype)
+            columns[name] = _filled(self._sparse[name], self._closed_rows, default, dtype)
         for unit in sorted(self._units):
-            columns["unit:" + unit] = _filled(self._units[unit], self.rows, 0.0, np.float64)
+            columns["unit:" + unit] = _filled(self._units[unit], self._closed_rows, 0.0, np.float64)
         features = Features(columns, list(self.kinds), list(dict.fromkeys(self._sites)), list(self.tagsets))
         self._start()
         return features

@@ -84,7 +84,7 @@ def calls(record: dict[str, Any]) -> list[Call | NotACall]:
                     rows.append(NotACall(reason("otlp_bad_span", error.reason), *_ids(span)))
     if bad and len(rows) == 1:
         raise bad[0]
-    return rows
+    return rows or [NotACall("otlp_no_spans")]
 
 
 def _children(parent: dict[str, Any], *names: str) -> list[dict[str, Any]]:

@@ -174,7 +174,7 @@ def _pair(record: dict[str, Any]) -> list[Call | NotACall]:
     method = as_text(record.get("method") or envelope.get("method")) or ""
     reason = _no_model_call(url, method.upper(), {**request, **({"model": 1} if call.request_model else {})}, body)
     if reason:
-        return [NotACall(reason, as_text(record.get("span_id")), as_text(record.get("parent_id")))]
+        return [NotACall(reason, *(as_text(record.get(key)) for key in ("span_id", "parent_id", "trace_id")))]
     call.text_cut = _is_cut(asked) or _is_cut(answer)
     _read_record(call, record, reply)
     _read_url(call, url, request, body)

@@ -15,7 +15,7 @@ from costplan.engine import write_batches
 from costplan.ingest.detect import BY_NAME as DIALECT_BY_NAME
 from costplan.ingest.detect import Detected, dialect_of, reader_of, unwrap
 from costplan.ingest.features import FeatureBuilder, FeatureSettings
-from costplan.ingest.plain import add_plain, decode_plain
+from costplan.ingest.plain import decode_plain, plain_adder
 from costplan.ingest.source import Split, decode, raw_lines, records
 from costplan.trace import BadRecord, Call, NotACall, check
 
@@ -146,8 +146,7 @@ def parse_split(job: ParseJob) -> Parsed:
         if builder.rows == CHUNK_ROWS:
             flush()
     flush()
-    lengths = {group: dict(counts) for group, counts in builder.texts.lengths.items()}
-    return Parsed(job, books, chunks, lengths, np.array(builder.links, dtype=np.uint64).reshape(-1, 2))
+    return Parsed(job, books, chunks, builder.lengths, np.array(builder.links, dtype=np.uint64).reshape(-1, 2))
 
 
 def _added(job: ParseJob, builder: FeatureBuilder, books: SplitBooks) -> Iterator[None]:
@@ -174,11 +173,12 @@ def _added_lines(job: ParseJob, builder: FeatureBuilder, books: SplitBooks) -> I
     Where few of the first lines are plain, the attempt is given up: it would only cost time.
     """
     read = reader_of(job.detected)
+    add_plain = plain_adder(builder)
     lines, plain, general = [0], 0, 0
     for line, raw in raw_lines(job.split, books.reject, lines):
         if general <= plain + PLAIN_TRIALS:
             try:
-                if add_plain(builder, decode_plain(raw), line):
+                if add_plain(decode_plain(raw), line):
                     plain += 1
                     books.records += 1
                     yield

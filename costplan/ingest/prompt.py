@@ -25,18 +25,14 @@ IS_MASKED, IS_CUT, HAS_TIME, HAS_MEDIA = 1, 2, 4, 8
 _MEMO_CHARS = 24_000_000
 _COUNTED_TEXTS = 200_000
 
-# Export masks of gateways, Presidio and Langfuse, and the marks that shortened exports leave behind.
+# Export masks of gateways, Presidio and Langfuse (on lower-cased text), and the marks that shortened exports leave.
 _MASKED = re.compile(
-    r"\[(?:REDACTED|MASKED|FILTERED|REMOVED)[^\]]{0,40}\]"
-    r"|<(?:REDACTED|MASKED|PERSON|EMAIL_ADDRESS|PHONE_NUMBER)>|\*{6,}",
-    re.I,
+    r"\[(?:redacted|masked|filtered|removed)[^\]]{0,40}\]|<(?:redacted|masked|person|email_address|phone_number)>|\*{6,}"
 )
 _CUT_MARK = re.compile(
     r"(?:…|\[?\.{3}\s?\(?(?:truncated|cut|\+?\d+ more)[^\n]{0,40}|[\[<(]truncated[^\n]{0,40})\s*$", re.I
 )
-_TIME_WORDS = re.compile(
-    r"\b(?:today|tonight|now|currently|latest|yesterday|tomorrow|this (?:week|month|year|morning)|current (?:time|date))\b"
-)
+_CUT_ENDS = ("…", "]", ")", ">", "runcated", "cut", "more", " ", "\n")
 _VARIABLE = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{12,}\b|\d+(?:[-:./T]\d+)*", re.I
 )
@@ -52,7 +48,14 @@ def text_key(text: str) -> int:
 
 def normalised(text: str) -> str:
     """NFKC, case folded, whitespace collapsed, trailing punctuation dropped: the "same question typed differently"."""
-    folded = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+    return _collapsed(_folded(text))
+
+
+def _folded(text: str) -> str:
+    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+
+
+def _collapsed(folded: str) -> str:
     if "  " in folded or not folded.isprintable():  # one line with single blanks has nothing to collapse
         folded = " ".join(folded.split())
     return folded.strip().rstrip(_TRAILING)
@@ -60,10 +63,18 @@ def normalised(text: str) -> str:
 
 def asks_about_now(normal: str) -> bool:
     """Whether a normalised text holds a word that ties its answer to the moment."""
-    likely = "now" in normal or "day" in normal or "this " in normal or "curren" in normal or "latest" in normal
-    if not (likely or "tonight" in normal or "tomorrow" in normal):
-        return False
-    return _TIME_WORDS.search(normal) is not None
+    if "this " in normal and (
+        "this week" in normal or "this month" in normal or "this year" in normal or "this morning" in normal
+    ):
+        return True
+    if "curren" in normal and ("currently" in normal or "current time" in normal or "current date" in normal):
+        return True
+    if " now" in normal and (" now " in normal or " now," in normal or normal.endswith(" now")):
+        return True
+    return (
+        "today" in normal or "latest" in normal or "tomorrow" in normal or "yesterday" in normal
+        or "tonight" in normal or normal.startswith("now ")
+    )  # fmt: skip
 
 
 def flat_text(message: Message) -> tuple[str, bool]:
@@ -96,6 +107,12 @@ def json_text(value: Any) -> str:
         return repr(value)
 
 
+def _is_masked(folded: str) -> bool:
+    hinted = "[redact" in folded or "[mask" in folded or "[filter" in folded or "[remov" in folded
+    hinted = hinted or "<redact" in folded or "<mask" in folded or "<person" in folded or "******" in folded
+    return (hinted or "<email_" in folded or "<phone_" in folded) and _MASKED.search(folded) is not None
+
+
 def site_key(tools: Any, system: str) -> int:
     """Call site without a name in the log: tool names and the masked beginning of the system prompt."""
     masked = _VARIABLE.sub("#", system[:512])[:256]
@@ -115,8 +132,7 @@ class Texts:
     """The table of distinct texts. A text is its number until `recycle` empties the table."""
 
     def __init__(self) -> None:
-        self.lengths: dict[str, Counter[int]] = {"user": Counter(), "system": Counter()}
-        """Distinct texts per length, by role group: a pile-up at one length gives a shortened export away."""
+        self._lengths: dict[str, Counter[int]] = {"user": Counter(), "system": Counter()}
         self._counted: set[int] = set()
         self._empty()
 
@@ -125,7 +141,7 @@ class Texts:
         """Texts of user turns (they are normalised as well); `other` holds every other text."""
         self.other: dict[str, int] = {}
         self.strings: list[str] = []
-        self._held_chars = 0
+        self._held_chars = self._measured = 0
         self._keys, self._norms = array("Q"), array("Q")
         self._chars, self._flags = array("q"), array("b")
         self._piece_ends, self._piece_keys = array("q"), array("Q")
@@ -141,23 +157,23 @@ class Texts:
     def take_in(self, text: str, for_user: bool, media: bool = False) -> int:
         """A text that is not in the table yet."""
         chars = len(text)
-        key = _xxh3(text.encode("utf-8", "surrogatepass"))
+        key = norm = _xxh3(text.encode("utf-8", "surrogatepass"))
+        folded = _folded(text)
         flags = HAS_MEDIA if media else 0
-        if ("[" in text or "<" in text or "******" in text) and _MASKED.search(text):
+        if ("[" in text or "<" in text or "******" in text) and _is_masked(folded):
             flags |= IS_MASKED
-        tail = text[-120:]
-        if ("…" in tail or "..." in tail or "runcated" in tail) and _CUT_MARK.search(tail):
+        if text.endswith(_CUT_ENDS) and _CUT_MARK.search(text[-120:]):
             flags |= IS_CUT
-        norm = key
         if for_user:
-            normal = normalised(text)
+            normal = _collapsed(folded)
             norm = _xxh3(normal.encode("utf-8", "surrogatepass"))
             if asks_about_now(normal):
                 flags |= HAS_TIME
+        pieces = self._piece_keys
         for start in range(0, chars - CHUNK_CHARS, CHUNK_CHARS):
-            self._piece_keys.append(_xxh3(text[start : start + CHUNK_CHARS].encode("utf-8", "surrogatepass")))
-        self._piece_keys.append(key)
-        self._piece_ends.append(len(self._piece_keys))
+            pieces.append(_xxh3(text[start : start + CHUNK_CHARS].encode("utf-8", "surrogatepass")))
+        pieces.append(key)
+        self._piece_ends.append(len(pieces))
         self._keys.append(key)
         self._norms.append(norm)
         self._chars.append(chars)
@@ -166,15 +182,24 @@ class Texts:
         self.strings.append(text)
         (self.user if for_user else self.other)[text] = number
         self._held_chars += chars
-        if key not in self._counted and len(self._counted) < _COUNTED_TEXTS:
-            self._counted.add(key)
-            self.lengths["user" if for_user else "system"][chars] += 1
         return number
 
     def recycle(self) -> None:
         """Empty the table once it holds too much; numbers given out before are void."""
         if self._held_chars > _MEMO_CHARS:
+            self.lengths()
             self._empty()
+
+    def lengths(self) -> dict[str, dict[int, int]]:
+        """Distinct texts per length, by role group: a pile-up at one length gives a shortened export away."""
+        groups = {number: "user" for number in self.user.values()}
+        for number in range(self._measured, len(self.strings)):
+            key = self._keys[number]
+            if key not in self._counted and len(self._counted) < _COUNTED_TEXTS:
+                self._counted.add(key)
+                self._lengths[groups.get(number, "system")][self._chars[number]] += 1
+        self._measured = len(self.strings)
+        return {group: dict(counts) for group, counts in self._lengths.items()}
 
     def tokens(self, number: int, vocabulary: str) -> int:
         """Tokens of a whole text."""

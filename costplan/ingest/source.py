@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +28,13 @@ MAX_EXPANSION = 250
 """Logs shrink 5- to 40-fold; a file that expands more than this after its first 256 MB is taken for a bomb."""
 _BOMB_FLOOR_BYTES = 256 << 20
 
-Kind = Literal["lines", "values", "array", "csv", "parquet"]
+Kind = Literal["lines", "values", "csv", "parquet"]
 Reject = Callable[[int, str], None]
 """Counts a record that could not be read: (line number, reason)."""
 
 _DECODE = msgspec.json.Decoder().decode
 _MAGIC = {b"\x89PNG": "a PNG image", b"PK\x03\x04": "a zip archive", b"%PDF": "a PDF", b"SQLi": "an SQLite database"}
+_READS = "costplan reads JSONL, JSON, CSV and Parquet"
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]"]|\n', re.DOTALL)
 
 
@@ -67,11 +69,11 @@ def expand(paths: list[str]) -> list[str]:
             found.append(name)
         elif path.is_dir():
             inside = sorted(str(p) for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-            if not inside:
-                raise CostplanError(
-                    f"{name}: the directory holds no files", hint="name a log file or another directory"
-                )
-            found += [p for p in inside if _looks_like_log(p)]
+            logs = [p for p in inside if _looks_like_log(p)]
+            if not logs:
+                holds = "no file with a log's ending" if inside else "no files"
+                raise CostplanError(f"{name}: the directory holds {holds}", hint="name the log files themselves")
+            found += logs
         else:
             anchor = Path(path.anchor) if path.is_absolute() else Path()
             pattern = str(path.relative_to(anchor)) if path.is_absolute() else name
@@ -97,49 +99,62 @@ def open_source(name: str, spool: Path) -> Source:
     Raises CostplanError for an empty file and for what is no text, JSON, CSV or Parquet.
     """
     shown, file = ("stdin", spool) if name == "-" else (name, Path(name))
-    size = file.stat().st_size
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as raw:
+            magic = raw.read(4)
+    except OSError as error:
+        raise CostplanError(f"{shown}: {error.strerror}", hint="check the name and that you may read it") from None
     if size == 0:
         raise CostplanError(f"{shown}: the file is empty", hint="export the log again, or name another file")
-    with file.open("rb") as raw:
-        magic = raw.read(4)
     compression: Literal["", "gzip", "zstd"] = (
         "gzip" if magic[:2] == b"\x1f\x8b" else "zstd" if magic == b"\x28\xb5\x2f\xfd" else ""
     )
     if magic == b"PAR1":
+        _open_parquet(shown, file)
         return Source(shown, file, "parquet", "", size)
     if magic in _MAGIC:
+        raise CostplanError(f"{shown}: this is {_MAGIC[magic]}, not a log", hint=_READS)
+    if magic[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise CostplanError(
-            f"{shown}: this is {_MAGIC[magic]}, not a log", hint="costplan reads JSONL, JSON, CSV and Parquet"
+            f"{shown}: the text is UTF-16", hint=f"convert it: iconv -f UTF-16 -t UTF-8 {shlex.quote(shown)}"
         )
     with open_bytes(Source(shown, file, "lines", compression, size)) as stream:
-        try:
-            head = stream.read(1 << 18)
-            while b"\n" not in head and len(head) < MAX_LINE_BYTES and (more := stream.read(BLOCK_BYTES)):
-                head += more
-        except (EOFError, OSError) as error:
-            raise CostplanError(
-                f"{shown}: cannot decompress ({error})", hint="the file is damaged or cut: copy it again"
-            ) from error
+        head = stream.read(1 << 18)
+        while b"\n" not in head and len(head) < MAX_LINE_BYTES and (more := stream.read(BLOCK_BYTES)):
+            head += more
+        if not head and damage(stream):
+            raise CostplanError(f"{shown}: cannot decompress it", hint="the file is damaged or cut: copy it again")
     kind, delimiter = _kind(shown, head)
     return Source(shown, file, kind, compression, size, delimiter)
+
+
+def _open_parquet(shown: str, file: Path) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(file)
+    except (pa.ArrowException, OSError):
+        raise CostplanError(f"{shown}: the Parquet file is damaged or cut", hint="copy or export it again") from None
 
 
 def _kind(shown: str, head: bytes) -> tuple[Kind, str]:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not text:
         raise CostplanError(f"{shown}: the file holds only blanks", hint="export the log again, or name another file")
-    if text[:1] == b"[":
-        return "array", ","
+    if re.match(rb"\[\s*[{\]]", text):
+        return "values", ","
     lines = [line for line in text.split(b"\n")[:50] if line.strip()]
-    if any(_is_object(line) for line in lines):
+    first = lines[0].rstrip()
+    # a value that goes on in the next line ends in an opening bracket or a comma
+    spread = text[:1] == b"{" and len(lines) > 1 and first[-1:] in b"{[,:"
+    if not spread and any(_is_object(line) for line in lines):
         return "lines", ","
     if text[:1] == b"{" and b"\n" in text:
         return "values", ","
-    first = lines[0]
     if b"\0" in head[:4096]:
-        raise CostplanError(
-            f"{shown}: this is a binary file, not a log", hint="costplan reads JSONL, JSON, CSV and Parquet"
-        )
+        raise CostplanError(f"{shown}: this is a binary file, not a log", hint=_READS)
     delimiter = max((",", "\t", ";", "|"), key=lambda d: first.count(d.encode()))
     if text[:1] != b"{" and first.count(delimiter.encode()) > 0:
         return "csv", delimiter
@@ -156,9 +171,7 @@ def _is_object(line: bytes) -> bool:
 def splits_of(index: int, source: Source) -> list[Split]:
     """Cut a source; what cannot be cut (compressed, arrays, CSV with quoted line ends) is one split."""
     if source.kind == "parquet":
-        import pyarrow.parquet as pq
-
-        groups = pq.ParquetFile(source.file).metadata.num_row_groups
+        groups = _open_parquet(source.shown, source.file).metadata.num_row_groups
         return [Split(index, source, group, group + 1) for group in range(groups)]
     if source.kind != "lines" or source.compression:
         return [Split(index, source, 0, source.size)]
@@ -178,7 +191,7 @@ def records(split: Split, reject: Reject, lines: list[int] | None = None) -> Ite
         case "csv":
             return _csv_records(split, reject, seen)
         case "parquet":
-            return _parquet_records(split, seen)
+            return _parquet_records(split, reject, seen)
         case _:
             return _value_records(split, reject, seen)
 
@@ -192,7 +205,8 @@ def decode(line: bytes) -> Any:
         pass
     text = line.decode("utf-8-sig", "replace")
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        return _without_surrogates(value) if "\\ud" in text.lower() else value
     except RecursionError:
         raise BadRecord("nested_too_deeply") from None
     except ValueError:
@@ -201,6 +215,18 @@ def decode(line: bytes) -> Any:
             raise BadRecord("binary_line") from None
         cut = stripped[:1] == "{" and stripped[-1:] != "}"
         raise BadRecord("truncated_json" if cut else "invalid_json") from None
+
+
+def _without_surrogates(value: Any) -> Any:
+    """The value with U+FFFD for every lone surrogate, which no UTF-8 document can hold."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in cast(list[Any], value)]
+    if isinstance(value, dict):
+        items = cast(dict[str, Any], value).items()
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in items}
+    return value
 
 
 def open_bytes(source: Source) -> IO[bytes]:
@@ -226,16 +252,20 @@ def _gzip(file: Path) -> IO[bytes]:
 
 
 class _Guarded(io.RawIOBase):
-    """A decompressed stream that counts what it gives out."""
+    """A decompressed stream that counts what it gives out and ends where its bytes are damaged, which it remembers."""
 
-    def __init__(self, inner: IO[bytes], source: Source) -> None:
+    def __init__(self, inner: Any, source: Source) -> None:
         self._inner, self._source, self._out = inner, source, 0
+        self.damaged = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._inner.read(len(buffer))
+        try:
+            data = b"" if self.damaged else self._inner.read1(len(buffer))
+        except Exception:  # EOFError, OSError, zlib.error, ZstdError, isal's: all mean that the rest is unreadable
+            data, self.damaged = b"", True
         buffer[: len(data)] = data
         self._out += len(data)
         if self._out > max(_BOMB_FLOOR_BYTES, MAX_EXPANSION * self._source.size):
@@ -248,6 +278,11 @@ class _Guarded(io.RawIOBase):
     def close(self) -> None:
         self._inner.close()
         super().close()
+
+
+def damage(stream: IO[bytes]) -> bool:
+    """Whether a stream of `open_bytes` ended before its compressed data did."""
+    return getattr(getattr(stream, "raw", None), "damaged", False)
 
 
 def _line_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[int, Any]]:
@@ -278,11 +313,7 @@ def raw_lines(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[i
                 return
         consumed, tail = 0, b""
         while True:
-            try:
-                block = stream.read(BLOCK_BYTES)
-            except (EOFError, OSError):
-                reject(number + 1, "damaged_compression")
-                break
+            block = stream.read(BLOCK_BYTES)
             if not block:
                 break
             lines = (tail + block).split(b"\n")
@@ -300,13 +331,14 @@ def raw_lines(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[i
                 yield number, line
             if len(tail) > MAX_LINE_BYTES:
                 cut_line, consumed, tail = True, consumed + len(tail), b""
-        if tail or cut_line:
-            if limit is None or consumed < limit or cut_line:
-                number += 1
-                if cut_line:
-                    reject(number, "line_too_long")
-                else:
-                    yield number, tail
+        if cut_line:
+            number += 1
+            reject(number, "line_too_long")
+        elif tail and (limit is None or consumed < limit):
+            number += 1
+            yield number, tail
+        if damage(stream):
+            reject(number + 1, "damaged_compression")
         seen[0] = number
 
 
@@ -314,8 +346,10 @@ def _csv_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tupl
     csv.field_size_limit(MAX_LINE_BYTES)
     with open_bytes(split.source) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
-        reader = csv.reader((line.replace("\0", "") for line in text), delimiter=split.source.delimiter)
-        header = [name.strip() for name in next(reader, [])]
+        lines = iter(lambda: text.readline(MAX_LINE_BYTES).replace("\0", ""), "")
+        # strict: a quote that is never closed must not swallow the rest of the file as one field
+        reader = csv.reader(lines, delimiter=split.source.delimiter, strict=True)
+        header = [name.strip() for name in next(reader, cast(list[str], []))]
         while True:
             try:
                 row = next(reader)
@@ -330,24 +364,32 @@ def _csv_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tupl
                 reject(reader.line_num, "wrong_field_count")
                 continue
             yield reader.line_num, dict(zip(header, row, strict=True))
+        if damage(stream):
+            reject(reader.line_num + 1, "damaged_compression")
         seen[0] = reader.line_num
 
 
-def _parquet_records(split: Split, seen: list[int]) -> Iterator[tuple[int, Any]]:
-    import pyarrow.parquet as pq
+def _parquet_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[int, Any]]:
+    import pyarrow as pa
 
     number = 0
-    for batch in pq.ParquetFile(split.source.file).iter_batches(4096, row_groups=[split.start]):
-        for row in batch.to_pylist():
-            number += 1
-            yield number, row
+    try:
+        file = _open_parquet(split.source.shown, split.source.file)
+        for batch in file.iter_batches(4096, row_groups=[split.start]):
+            for row in batch.to_pylist():
+                number += 1
+                yield number, row
+    except (pa.ArrowException, OSError):
+        reject(number + 1, "damaged_parquet")
     seen[0] = number
 
 
 def _value_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[int, Any]]:
-    """Elements of a JSON array, or JSON values one after the other (pretty-printed), found by matching brackets."""
-    depth_of_value = 1 if split.source.kind == "array" else 0
-    buffer, scanned, depth, line, start, start_line = b"", 0, 0, 1, -1, 1
+    """JSON values one after the other and the elements of JSON arrays, found by matching brackets.
+
+    `base` is 1 inside an array, 0 outside; `start` is where the value begins that is being read, -1 between values.
+    """
+    buffer, scanned, after, depth, base, line, start, start_line = b"", 0, 0, 0, 0, 1, -1, 1
     with open_bytes(split.source) as stream:
         while block := stream.read(BLOCK_BYTES):
             buffer += block
@@ -356,27 +398,48 @@ def _value_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tu
                 if mark == b'"':  # a string that the block's end cuts: scan it again with the next block
                     break
                 scanned = token.end()
-                if mark in b"{[":
-                    if depth == depth_of_value:
+                if mark == b"\n" or start >= 0 and mark[:1] == b'"':
+                    line += mark.count(b"\n")
+                    continue
+                if start < 0:
+                    _reject_stray(buffer[after : token.start()], reject, line)
+                    after = scanned
+                if mark[:1] == b'"':
+                    line += mark.count(b"\n")
+                    reject(line, "not_an_object")
+                elif start < 0 and mark == (b"]" if base else b"["):
+                    base = depth = 1 - base
+                elif mark in b"{[":
+                    if start < 0:
                         start, start_line = token.start(), line
                     depth += 1
-                elif mark in b"}]":
+                elif start < 0:
+                    reject(line, "invalid_json")
+                else:
                     depth -= 1
-                    if depth == depth_of_value and start >= 0:
+                    if depth == base:
                         try:
                             yield start_line, decode(buffer[start:scanned])
                         except BadRecord as bad:
                             reject(start_line, bad.reason)
-                        start = -1
-                else:
-                    line += mark.count(b"\n")
-                    if depth == depth_of_value and mark[:1] == b'"':
-                        reject(line, "not_an_object")
-            keep = start if start >= 0 else scanned
+                        start, after = -1, scanned
+            keep = start if start >= 0 else after
             if len(buffer) - keep > MAX_LINE_BYTES:
                 reject(start_line, "record_too_long")
+                start = -1
                 break
-            buffer, scanned, start = buffer[keep:], scanned - keep, 0 if start >= 0 else -1
-    if start >= 0:
-        reject(start_line, "truncated_json")
+            buffer, scanned, after, start = buffer[keep:], scanned - keep, 0, 0 if start >= 0 else -1
+        if start >= 0:
+            reject(start_line, "truncated_json")
+        else:
+            _reject_stray(buffer[after:], reject, line)
+        if damage(stream):
+            reject(line, "damaged_compression")
     seen[0] = line
+
+
+def _reject_stray(between: bytes, reject: Reject, line: int) -> None:
+    """Count what stands between two values and is neither blank nor a comma: numbers, words, log prefixes."""
+    for piece in between.strip(b"\xef\xbb\xbf").split(b","):
+        if piece.strip():
+            reject(line, "not_an_object")
