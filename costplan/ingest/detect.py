@@ -27,7 +27,8 @@ from costplan.ingest.source import Source, Split, records, splits_of
 from costplan.trace import BadRecord, Call, NotACall
 
 DIALECTS: tuple[ModuleType, ...] = (
-    canonical, otlp, litellm, langfuse, batch, anthropic_batch, bailian, mooncake, burstgpt, azure, pairs, bare, generic,
+    canonical, otlp, litellm, langfuse, batch, anthropic_batch, bailian, mooncake, burstgpt, azure, pairs, bare,
+    generic,
 )  # fmt: skip
 """Specific before general: the first whose signature fits a record has it."""
 
@@ -82,7 +83,8 @@ def sample_of(source: Source) -> list[dict[str, Any]]:
     for split in splits_of(0, source):
         for _, record in islice(records(Split(0, source, split.start, split.end), _ignore), 2 * SAMPLE):
             fits = isinstance(record, dict) and dialect_of(cast(dict[str, Any], record)) is not None
-            found += [r for r in ([record] if fits else unwrap(record)) if isinstance(r, dict)]
+            inner = [record] if fits else unwrap(record)
+            found += [cast(dict[str, Any], r) for r in inner if isinstance(r, dict)]
             if len(found) >= SAMPLE:
                 return found[:SAMPLE]
     return found
