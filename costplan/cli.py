@@ -1,143 +1,189 @@
 """The command line: parse, call one function, render, exit code; no arithmetic and nothing heavy at import."""
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
 
+from costplan import __version__
 from costplan.errors import CostplanError, UsageError
 
 app = typer.Typer(
     name="costplan",
-    no_args_is_help=True,
-    pretty_exceptions_show_locals=False,  # locals would show prompts
+    pretty_exceptions_enable=False,  # locals would show prompts
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="What your LLM traffic costs, and what would make it cheaper, from your own request logs.",
 )
 
-Logs = Annotated[list[str], typer.Argument(help="Log files, directories, globs, or - for stdin.", metavar="LOG...")]
-Format = Annotated[str | None, typer.Option("--format", help="Read the log as this dialect instead of detecting it.")]
+Logs = Annotated[list[str], typer.Argument(help="Log files, directories, quoted globs, or - for stdin.", metavar="LOG")]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", help="Read the logs as this dialect (README: log formats).", metavar="NAME"),
+]
 Map = Annotated[
     list[str] | None,
-    typer.Option(
-        "--map", help="Read a flat file by columns: --map COLUMN=FIELD, once per column.", metavar="COLUMN=FIELD"
-    ),
+    typer.Option("--map", help="Read a flat table: which COLUMN holds which FIELD; repeat it.", metavar="COLUMN=FIELD"),
 ]
-Head = Annotated[str | None, typer.Option(help="Read only about this many records: a first look, labelled partial.")]
-Json = Annotated[
-    str | None, typer.Option("--json", help="Write the plan as JSON to this file; - is stdout.", metavar="FILE")
+Head = Annotated[
+    str | None,
+    typer.Option(help="A first look at about N records (5000, 5k), labelled partial.", metavar="N"),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
-Workers = Annotated[int | None, typer.Option(help="Worker processes; every number of them gives the same figures.")]
+Json = Annotated[str | None, typer.Option("--json", help="Also write plan.json to FILE; - is stdout.", metavar="FILE")]
+Markdown = Annotated[
+    str | None, typer.Option(help="Also write the long report to FILE as Markdown; - is stdout.", metavar="FILE")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every price and assumption used, and its origin.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"costplan {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def costplan(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version)] = False,
+) -> None:
+    """What your LLM traffic costs, and what would make it cheaper, from your own request logs.
+
+    \b
+    costplan analyze traces/demo.jsonl.gz
+    costplan analyze "logs/*.jsonl" --json plan.json
+    costplan report plan.json --markdown report.md
+
+    Nothing leaves this machine. Every option can also be set as COSTPLAN_NAME, in ./costplan.yaml
+    or in the user configuration; a flag goes before all of them.
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
 
 
 @app.command()
 def analyze(
+    context: typer.Context,
     logs: Logs,
     format_: Format = None,
     map_: Map = None,
     head: Head = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad record or unpriced call.")] = False,
+    strict: Annotated[bool | None, typer.Option("--strict", help="Stop at a bad record or an unpriced call.")] = None,
     sample_rate: Annotated[
-        float | None, typer.Option(help="Share of requests that was logged; spend is scaled up.")
+        float | None, typer.Option(help="Share of requests that was logged; scales spend up.", metavar="SHARE")
     ] = None,
-    prices: Annotated[Path | None, typer.Option(help="Your prices: YAML, or a litellm price JSON as it is.")] = None,
+    prices: Annotated[
+        Path | None, typer.Option(help="Your prices: YAML (README: recipes) or a litellm price JSON.", metavar="FILE")
+    ] = None,
     price_date: Annotated[
-        str | None, typer.Option(help="Tell the future at the prices of this day (YYYY-MM-DD).")
+        str | None,
+        typer.Option(help="Monthly figures at this day's prices (default: the log's last day).", metavar="YYYY-MM-DD"),
     ] = None,
     month_requests: Annotated[
-        str | None, typer.Option(help="Requests a month, where the log's span does not tell.")
+        str | None, typer.Option(help="Requests in a month (5M), instead of projecting the log's span.", metavar="N")
     ] = None,
-    revenue_per_user: Annotated[float | None, typer.Option(help="USD a user pays a month, for the margin.")] = None,
-    ttl: Annotated[str | None, typer.Option(help="Life of a cached answer, e.g. 15m, 1h, 7d (default 1h).")] = None,
-    ttl_policy: Annotated[str | None, typer.Option(help="store: from storing; sliding: from the last use.")] = None,
-    scope: Annotated[str | None, typer.Option(help="Who shares cached answers: global or user.")] = None,
+    revenue_per_user: Annotated[
+        float | None, typer.Option(help="USD a user pays a month: adds the margin per user.", metavar="USD")
+    ] = None,
+    ttl: Annotated[
+        str | None, typer.Option(help="Life of a cached answer: 15m, 1h, 7d (default 1h).", metavar="TIME")
+    ] = None,
+    ttl_policy: Annotated[
+        str | None, typer.Option(help="It counts from storing (store) or last use (sliding).", metavar="POLICY")
+    ] = None,
+    scope: Annotated[
+        str | None, typer.Option(help="Who shares cached answers: global (default) or user.", metavar="SCOPE")
+    ] = None,
     capacity: Annotated[
-        str | None, typer.Option(help="Answers the cache holds, least recently used out first.")
+        str | None, typer.Option(help="Answers the cache holds, least recently used out first.", metavar="N")
     ] = None,
-    max_temperature: Annotated[float | None, typer.Option(help="Hotter requests are not cached (default 1.0).")] = None,
+    max_temperature: Annotated[
+        float | None, typer.Option(help="Hotter requests are not cached (default 1.0).", metavar="T")
+    ] = None,
     batchable: Annotated[
-        list[str] | None, typer.Option(help="Tag, feature or environment whose calls can wait a day.")
+        list[str] | None, typer.Option(help="Tag, feature or environment whose calls can wait a day.", metavar="NAME")
     ] = None,
-    semantic: Annotated[str, typer.Option(help="Near-duplicate matching; this version has off only.")] = "off",
+    day_rate: Annotated[
+        float | None, typer.Option(help="USD an engineer's day costs, for paybacks (default 800).", metavar="USD")
+    ] = None,
+    semantic: Annotated[
+        str, typer.Option(help="Matching of similar prompts; not in this version: only off.", metavar="off")
+    ] = "off",
     json_: Json = None,
-    markdown: Annotated[
-        str | None, typer.Option(help="Write the report as Markdown; - is stdout.", metavar="FILE")
+    markdown: Markdown = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes (default: one per core); they never change a figure.", metavar="N")
     ] = None,
-    workers: Workers = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Read logs; say what they cost, what each lever would save, and what could not be priced.
+    """Read logs; say what they cost and what each lever would save.
 
+    \b
     costplan analyze logs.jsonl
-
-    costplan analyze "logs/*.jsonl.gz" --json plan.json
-
-    costplan analyze export.csv --map model=model --map tok_in=input_tokens --map tok_out=output_tokens
+    costplan analyze "logs/*.jsonl.gz" --json plan.json --markdown report.md
+    costplan analyze big.jsonl --head 5000
+    costplan analyze export.csv --map tok_in=input_tokens --map tok_out=output_tokens
+    cat logs.jsonl | costplan analyze - --json - | costplan report -
     """
     if semantic != "off":
-        raise UsageError(
-            f"--semantic {semantic!r} is not available", hint="this version matches exact repeats: --semantic off"
-        )
+        raise UsageError(f"--semantic {semantic}: not in this version, it matches exact repeats", hint="--semantic off")
+    _check_outputs(json_, markdown)
     from costplan.analyze import analyze as run
     from costplan.settings import AnalyzeSettings, resolve
 
-    settings, origins = resolve(
-        AnalyzeSettings,
-        {
-            "format": format_, "map": tuple(map_ or ()), "head": head, "strict": strict or None, "sample_rate": sample_rate,
-            "prices": prices, "price_date": price_date, "month_requests": month_requests,
-            "revenue_per_user": revenue_per_user, "ttl": ttl, "ttl_policy": ttl_policy, "scope": scope,
-            "capacity": capacity, "max_temperature": max_temperature, "batchable": tuple(batchable or ()), "workers": workers,
-        },
-    )  # fmt: skip
-    with _progress(quiet) as report:
-        plan = run(logs, settings, origins, report)
-    _write(plan, json_, markdown)
+    settings, origins = resolve(AnalyzeSettings, _given(context))
+    with _progress(quiet) as bar:
+        plan = run(logs, settings, origins, bar)
+    _show(plan, json_, markdown, verbose)
 
 
 @app.command()
 def report(
     plan: Annotated[str, typer.Argument(help="A plan.json written by analyze --json; - is stdin.", metavar="PLAN")],
-    markdown: Annotated[
-        str | None, typer.Option(help="Write the report as Markdown; - is stdout.", metavar="FILE")
-    ] = None,
+    markdown: Markdown = None,
+    verbose: Verbose = False,
 ) -> None:
     """Show a saved plan again; nothing is recomputed.
 
+    \b
+    costplan report plan.json
     costplan report plan.json --markdown report.md
     """
+    _check_outputs(None, markdown)
     import msgspec
 
     from costplan.results import plan_from_json
 
+    hint = "write a plan with: costplan analyze LOG --json plan.json"
     try:
-        data = sys.stdin.buffer.read() if plan == "-" else Path(plan).read_bytes()
-        document = plan_from_json(data)
+        document = plan_from_json(sys.stdin.buffer.read() if plan == "-" else Path(plan).read_bytes())
     except OSError as error:
-        raise CostplanError(
-            f"{plan}: {error.strerror}", hint="write one with: costplan analyze LOG --json plan.json"
-        ) from None
-    except msgspec.DecodeError as error:
-        raise CostplanError(
-            f"{plan}: not a plan: {error}", hint="write one with: costplan analyze LOG --json plan.json"
-        ) from None
-    _write(document, None, markdown)
+        raise CostplanError(f"{plan}: {error.strerror}", hint=hint) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CostplanError(f"{'stdin' if plan == '-' else plan}: not a plan: {error}", hint=hint) from None
+    _show(document, None, markdown, verbose)
 
 
 @app.command()
 def normalize(
+    context: typer.Context,
     logs: Logs,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .parquet or .jsonl.", metavar="FILE")],
-    as_: Annotated[str | None, typer.Option("--as", help="Write another trace format: mooncake.")] = None,
+    as_: Annotated[str | None, typer.Option("--as", help="Another trace format: mooncake.", metavar="FORMAT")] = None,
     anonymize: Annotated[
-        bool, typer.Option("--anonymize", help="No text, salted keys: timing, lengths and prefix hashes.")
+        bool, typer.Option("--anonymize", help="No text, salted keys: timing, lengths and prefix hashes stay.")
     ] = False,
-    salt_file: Annotated[Path | None, typer.Option(help="Salt to reuse, so that two traces share their keys.")] = None,
+    salt_file: Annotated[
+        Path | None,
+        typer.Option(help="Salt to reuse (made if missing), so that two traces share keys.", metavar="FILE"),
+    ] = None,
     format_: Format = None,
     map_: Map = None,
     head: Head = None,
@@ -145,17 +191,19 @@ def normalize(
 ) -> None:
     """Write logs of any dialect as one canonical trace.
 
+    \b
     costplan normalize logs.jsonl -o trace.parquet
-
-    costplan normalize logs.jsonl -o trace.jsonl --as mooncake --anonymize
+    costplan normalize logs.jsonl -o shareable.jsonl --anonymize
+    costplan normalize logs.jsonl -o replay.jsonl --as mooncake
     """
+    _check_outputs(str(output))
     from tempfile import TemporaryDirectory
 
     from costplan.ingest.normalize import normalize as run
     from costplan.ingest.normalize import read_salt
     from costplan.settings import AnalyzeSettings, resolve
 
-    settings, _ = resolve(AnalyzeSettings, {"format": format_, "map": tuple(map_ or ()), "head": head})
+    settings, _ = resolve(AnalyzeSettings, _given(context))
     salt = read_salt(salt_file)
     with TemporaryDirectory(prefix="costplan-") as work, _progress(quiet) as bar:
         typer.echo(run(logs, output, settings, work=Path(work), as_=as_, anonymize=anonymize, salt=salt, report=bar))
@@ -163,10 +211,11 @@ def normalize(
 
 @app.command()
 def schema(
-    document: Annotated[str, typer.Argument(help="Which document: plan.", metavar="[plan]")] = "plan",
+    document: Annotated[str, typer.Argument(help="Which document: plan.", metavar="DOCUMENT")] = "plan",
 ) -> None:
-    """Print the JSON Schema of a document.
+    """Print the JSON Schema of a document that costplan writes.
 
+    \b
     costplan schema plan
     """
     import json
@@ -174,11 +223,25 @@ def schema(
     from costplan.results import json_schema
 
     if document != "plan":
-        raise UsageError(f"no document named {document!r}", hint="costplan schema plan")
+        raise UsageError(f"{document}: no such document", hint="costplan schema plan")
     typer.echo(json.dumps(json_schema("plan"), indent=2))
 
 
-def _write(plan: Any, json_: str | None, markdown: str | None) -> None:
+def _given(context: typer.Context) -> dict[str, Any]:
+    """What the command line gave, under the names of the settings; `resolve` takes the ones it knows."""
+    return {name.rstrip("_"): value for name, value in context.params.items()}
+
+
+def _check_outputs(*names: str | None) -> None:
+    """Before the work, not after it: two reports cannot share stdout, and a folder must be there."""
+    if names.count("-") > 1:
+        raise UsageError("--json - and --markdown - both want stdout", hint="write one of them to a file")
+    for name in names:
+        if name and name != "-" and (Path(name).is_dir() or not Path(name).parent.is_dir()):
+            raise CostplanError(f"{name}: cannot be written there", hint="name a file in a folder that exists")
+
+
+def _show(plan: Any, json_: str | None, markdown: str | None, verbose: bool) -> None:
     """JSON and Markdown where asked for; the terminal report unless one of them took stdout."""
     from costplan.report import render_markdown, render_terminal
     from costplan.results import to_json
@@ -188,7 +251,7 @@ def _write(plan: Any, json_: str | None, markdown: str | None) -> None:
     if markdown:
         _output(markdown, render_markdown(plan).encode())
     if "-" not in (json_, markdown):
-        render_terminal(plan, _console())
+        render_terminal(plan, _console(), verbose=verbose)
 
 
 def _output(name: str, data: bytes) -> None:
@@ -197,28 +260,24 @@ def _output(name: str, data: bytes) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    path = Path(name)
-    unfinished = path.with_name(path.name + ".part")
+    unfinished = Path(name + ".part")
     try:
         unfinished.write_bytes(data)
-        unfinished.replace(path)
-    except OSError as error:
-        raise CostplanError(
-            f"{name}: {error.strerror}", hint="name a file in a folder that exists and can be written"
-        ) from None
+        unfinished.replace(name)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _console() -> Any:
-    import os
-
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else int(os.environ.get("COLUMNS") or 120)
+    columns = os.environ.get("COLUMNS", "")
+    width = None if sys.stdout.isatty() else int(columns) if columns.isdecimal() else 120
     return Console(highlight=False, width=width)
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Any]:
+def _progress(quiet: bool) -> Generator[Any]:
     """A bar with rate and time left on stderr for runs over two seconds; nothing off a terminal."""
     if quiet or not sys.stderr.isatty():
         yield None
@@ -230,14 +289,29 @@ def _progress(quiet: bool) -> Iterator[Any]:
 
 
 def main() -> None:
-    """Entry point: a CostplanError becomes two lines and an exit code."""
+    """Entry point: what the user can mend becomes an `error:` and a `hint:` line and an exit code."""
     try:
-        app()
+        sys.exit(app(prog_name="costplan", standalone_mode=False))
     except CostplanError as error:
-        typer.echo(f"error: {error.message}\nhint: {error.hint}", err=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+        _fail(error.message, error.hint, error.exit_code)
+    except TyperException as error:
+        command = getattr(getattr(error, "ctx", None), "command_path", "costplan")
+        _fail(str(getattr(error, "format_message", error.__str__)()).rstrip("."), f"{command} --help", 2)
+    except (KeyboardInterrupt, typer.Abort):
         typer.echo("interrupted", err=True)
         sys.exit(130)
-    except BrokenPipeError:
+    except BrokenPipeError:  # `costplan … | head`: nobody reads on, and the flush at exit must not complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}", "check that it exists, and that you may read or write it", 1)
+
+
+def _fail(message: str, hint: str, code: int) -> None:
+    """Two lines on stderr; a file's name may hold anything, hence no control characters."""
+    for kind, text in (("error", message), ("hint", hint)):
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+        typer.echo(f"{kind}: {shown}", err=True)
+    sys.exit(code)

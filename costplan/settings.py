@@ -5,13 +5,15 @@ Precedence: flag > COSTPLAN_* environment variable > ./costplan.yaml > user conf
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import date
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 from costplan.errors import UsageError
+from costplan.profiles import Section, read_yaml
 from costplan.units import parse_count, parse_duration_s
 
 Settings = TypeVar("Settings")
@@ -23,6 +25,7 @@ class AnalyzeSettings:
 
     format: str | None = None
     map: tuple[str, ...] = ()
+    """`COLUMN=FIELD` items."""
     head: int | None = None
     strict: bool = False
     sample_rate: float = 1.0
@@ -43,30 +46,40 @@ class AnalyzeSettings:
     """USD an engineer's day costs, for the payback of an opportunity."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where values come from: what to call it, what it holds, the place of each value and the folder paths start in."""
+
+    name: str
+    values: Mapping[str, Any]
+    places: Mapping[str, str]
+    folder: Path = Path()
+
+
 def resolve(kind: type[Settings], flags: Mapping[str, Any]) -> tuple[Settings, dict[str, str]]:
     """(settings, origin of each value): `flags` holds what the command line gave, None or () = not given."""
-    sources = [
-        ("flag", {name: value for name, value in flags.items() if value not in (None, ())}),
-        ("environment", _environment(kind)),
-        ("costplan.yaml", _config(kind, Path("costplan.yaml"))),
-        ("user configuration", _config(kind, _user_config())),
-    ]
+    names = [field.name for field in fields(cast(Any, kind))]
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    sources = (
+        _Source("flag", given, {name: "--" + name.replace("_", "-") for name in given}),
+        _environment(names),
+        _config("costplan.yaml", Path("costplan.yaml"), names),
+        _config("user configuration", _user_config(), names),
+    )
     chosen: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for field in fields(cast(Any, kind)):
-        for origin, values in sources:
-            if field.name in values:
-                chosen[field.name] = _value(field.name, str(field.type), values[field.name], origin)
-                origins[field.name] = origin
-                break
-        else:
-            origins[field.name] = "default"
+    origins = dict.fromkeys(names, "default")
+    for name in names:
+        source = next((source for source in sources if name in source.values), None)
+        if source is not None:
+            chosen[name] = _value(name, source)
+            origins[name] = source.name
     return kind(**chosen), origins
 
 
-def _environment(kind: type[Any]) -> dict[str, Any]:
-    found = {field.name: os.environ.get(f"COSTPLAN_{field.name.upper()}") for field in fields(kind)}
-    return {name: value for name, value in found.items() if value is not None}
+def _environment(names: list[str]) -> _Source:
+    variables = {name: f"COSTPLAN_{name.upper()}" for name in names}
+    found = {name: os.environ[variable] for name, variable in variables.items() if os.environ.get(variable)}
+    return _Source("environment", found, variables)
 
 
 def _user_config() -> Path:
@@ -74,64 +87,110 @@ def _user_config() -> Path:
     return (Path(base) if base else Path.home() / ".config") / "costplan" / "config.yaml"
 
 
-def _config(kind: type[Any], path: Path) -> dict[str, Any]:
+def _config(name: str, path: Path, names: list[str]) -> _Source:
     if not path.is_file():
-        return {}
-    from costplan.profiles import read_yaml
-
+        return _Source(name, {}, {})
     section = read_yaml(path)
-    known = [field.name for field in fields(kind)]
     for key in section.values:
-        if key.replace("-", "_") not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        if key.replace("-", "_") not in names:
+            near = difflib.get_close_matches(key.replace("-", "_"), names, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
             raise UsageError(f"{section.where(key)}: unknown setting {key!r}", hint=hint)
-    return {key.replace("-", "_"): value for key, value in section.values.items()}
+    values = {key.replace("-", "_"): value for key, value in section.values.items() if value is not None}
+    places = {key.replace("-", "_"): f"{section.where(key)}, {key}" for key in section.values}
+    return _Source(name, values, places, path.parent)
 
 
-_CHOICES = {"ttl_policy": ("store", "sliding"), "scope": ("global", "user")}
-
-
-def _value(name: str, kind: str, value: Any, origin: str) -> Any:
-    """The value in the field's type; flags arrive typed except for durations, counts and dates."""
+def _value(name: str, source: _Source) -> Any:
+    """The value in its type; flags, variables and files spell the same things the same way."""
+    raw, (parse, example) = source.values[name], _PARSERS[name]
     try:
-        if name in _CHOICES and value not in _CHOICES[name]:
-            raise ValueError(f"one of {', '.join(_CHOICES[name])}")
-        if name == "ttl":
-            seconds = parse_duration_s(value) if isinstance(value, str) else float(value)
-            return _within(seconds, above=0)
-        if name in ("month_requests", "capacity", "head"):
-            count = parse_count(value) if isinstance(value, str) else value
-            return _within(count, above=0)
-        if name == "price_date":
-            return value if isinstance(value, date) else date.fromisoformat(str(value))
-        if name == "sample_rate":
-            return _within(float(value), above=0, most=1)
-        if name in ("map", "batchable"):
-            return tuple(value.split(",")) if isinstance(value, str) else tuple(str(item) for item in value)
-        if kind.startswith("bool"):
-            return value if isinstance(value, bool) else str(value).lower() in ("1", "true", "yes", "on")
-        if kind.startswith("float"):
-            return _within(float(value), above=-1)
-        if kind.startswith("int"):
-            return _within(int(value), above=-1)
-        return Path(value) if "Path" in kind else value
+        value = parse(raw)
     except (ValueError, TypeError) as error:
-        option = "--" + name.replace("_", "-")
-        raise UsageError(
-            f"{option} ({origin}): {value!r} does not fit: {error}", hint=_EXAMPLES.get(name, f"see --help, {option}")
-        ) from None
+        shown = f"{raw!r} does not fit" if isinstance(raw, str | int | float) else "does not fit"
+        raise UsageError(f"{source.places[name]}: {shown}: {error}", hint=f"write for example {example}") from None
+    return source.folder / value if isinstance(value, Path) else value
 
 
-_EXAMPLES = {
-    "ttl": "write a duration: --ttl 15m, --ttl 1h, --ttl 7d",
-    "price_date": "write a date: --price-date 2026-11-01",
-    "month_requests": "write a count: --month-requests 5M",
-    "sample_rate": "the share of requests that was logged: --sample-rate 0.1",
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be text")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """A list, or a text with commas; a mapping in a file stands for `key=value` items."""
+    if isinstance(value, Section):
+        return tuple(f"{key}={item}" for key, item in value.values.items())
+    items = value.split(",") if isinstance(value, str) else value
+    return tuple(str(item).strip() for item in items)
+
+
+def _path(value: Any) -> Path:
+    return Path(value).expanduser()
+
+
+def _switch(value: Any) -> bool:
+    known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if str(value).lower() not in known:
+        raise ValueError("must be true or false")
+    return known[str(value).lower()]
+
+
+def _day(value: Any) -> date:
+    return value if isinstance(value, date) else date.fromisoformat(_text(value))
+
+
+def _one_of(*choices: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"must be {' or '.join(choices)}")
+        return value
+
+    return parse
+
+
+def _number(*, above: float = float("-inf"), least: float = float("-inf"), most: float = float("inf")) -> Any:
+    def parse(value: Any) -> float:
+        number = float("nan") if isinstance(value, bool) else float(value)
+        if not isfinite(number) or not above < number or not least <= number <= most:
+            lower = f"above {above:g}" if above > float("-inf") else f"at least {least:g}"
+            raise ValueError(f"must be a number {lower}" + (f" and at most {most:g}" if isfinite(most) else ""))
+        return number
+
+    return parse
+
+
+def _count(*, least: int) -> Callable[[Any], int]:
+    def parse(value: Any) -> int:
+        number = parse_count(value) if isinstance(value, str) else value
+        if isinstance(number, bool) or not isinstance(number, int) or number < least:
+            raise ValueError(f"must be a whole number, at least {least}")
+        return number
+
+    return parse
+
+
+def _duration(value: Any) -> float:
+    return _number(above=0)(parse_duration_s(value) if isinstance(value, str) else value)
+
+
+_PARSERS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "format": (_text, "--format litellm"),
+    "map": (_texts, "--map tok_in=input_tokens"),
+    "head": (_count(least=1), "--head 5000 or --head 5k"),
+    "strict": (_switch, "COSTPLAN_STRICT=true"),
+    "sample_rate": (_number(above=0, most=1), "--sample-rate 0.1, the share of requests that was logged"),
+    "prices": (_path, "--prices prices.yaml"),
+    "price_date": (_day, "--price-date 2026-11-01"),
+    "month_requests": (_count(least=1), "--month-requests 5M"),
+    "revenue_per_user": (_number(least=0), "--revenue-per-user 9.99"),
+    "ttl": (_duration, "--ttl 15m, --ttl 1h or --ttl 7d"),
+    "ttl_policy": (_one_of("store", "sliding"), "--ttl-policy sliding"),
+    "scope": (_one_of("global", "user"), "--scope user"),
+    "capacity": (_count(least=1), "--capacity 100k"),
+    "max_temperature": (_number(least=0), "--max-temperature 0.7"),
+    "batchable": (_texts, "--batchable nightly"),
+    "workers": (_count(least=0), "--workers 4, or 0 for one per core"),
+    "day_rate": (_number(least=0), "--day-rate 800"),
 }
-
-
-def _within(number: Any, *, above: float, most: float = float("inf")) -> Any:
-    if not above < number <= most:
-        raise ValueError(f"must be above {above:g}" + (f" and at most {most:g}" if most < float("inf") else ""))
-    return number

@@ -1,4 +1,4 @@
-"""The sentences both renderers share: books, gaps, what is missing, what to type next; knows nothing of layout.
+"""The sentences both renderers share: scale, books, gaps, what is missing, what comes next; knows nothing of layout.
 
 Texts that hold log strings are returned as they are: the renderer that prints them makes them safe.
 """
@@ -6,12 +6,15 @@ Texts that hold log strings are returned as they are: the renderer that prints t
 import re
 import shlex
 
-from costplan.report.numbers import UNKNOWN, money, money_decimals, percent, plain, plural, saving, span
+from costplan.report.numbers import UNKNOWN, compact, day, money, money_decimals, percent, plain, plural, saving, span
 from costplan.results import Books, Estimate, GroupRow, Opportunity, Plan, Rung
 
 NO_CONTRACT = "list price, no contract given"
 LEGEND = "= counted or priced   ≈ modelled   ? assumed   [low … high] 95% interval, with ~ a plausible range"
 _GAP = 0.05
+_NOTHING = 0.0005
+_NO_MODEL = ("", "(no model)")
+_QUANTILES = ("p50", "p95", "p99", "max")
 _TYPEABLE = re.compile(r"(?!-.)[\w./ :@%+=,~-]{1,60}", re.ASCII)
 
 
@@ -64,10 +67,47 @@ def unpriced_gap(books: Books) -> str:
     """What the amounts leave out for want of a price; empty where nothing."""
     if not books.unpriced.requests:
         return ""
-    models = [f"'{plain(m.model, 32)}'" if m.model else "no model name" for m in books.unpriced.models]
+    models = ["no model name" if m.model in _NO_MODEL else f"'{plain(m.model, 32)}'" for m in books.unpriced.models]
     names = ", ".join(models[:3]) + (f" and {len(models) - 3} more" if len(models) > 3 else "")
     of = f" ({names})" if names else ""
     return f"{plural(books.unpriced.requests, 'request')} unpriced{of}, {percent(books.unpriced.token_share)} of tokens"
+
+
+def scale(plan: Plan) -> list[str]:
+    """How much the log holds: `19,366 requests`, `10 d to 2026-10-29`, `6 models`, `24.1M tokens`."""
+    books, base = plan.ingest, plan.baseline
+    ends = day(books.span.end)
+    models = sum(row.key not in _NO_MODEL for row in plan.unit_economics.by_model)
+    tokens = base.input_tokens + base.output_tokens + books.unpriced.tokens
+    facts = [plural(books.requests, "request"), span(books.span.days) + (f" to {ends}" if ends else "")]
+    return [*facts, plural(models, "model") if models else "no model names", f"{compact(tokens)} tokens"]
+
+
+def unit_costs(plan: Plan) -> list[tuple[str, Estimate]]:
+    """What one request, session, user's day and million tokens cost, where it is known."""
+    unit = plan.unit_economics
+    costs = [("request", unit.per_request), ("session", unit.per_session), ("user and day", unit.per_user_day)]
+    costs += [("million tokens", unit.per_mtok_blended)]
+    return [] if unpriced_only(plan) else [(name, cost) for name, cost in costs if cost.value is not None]
+
+
+def session_facts(plan: Plan) -> list[str]:
+    """Steps and cost of sessions, and what their input consists of; empty where the log names none."""
+    found = plan.unit_economics.sessions
+    if found is None or not found.sessions:
+        return []
+    steps = ", ".join(f"{name} {value:,.0f}" for name, value in found.steps.items() if name in _QUANTILES)
+    costs = ", ".join(f"{name} {money(value)}" for name, value in found.cost_usd.items() if name in _QUANTILES)
+    lines = [f"{plural(found.sessions, 'session')}; calls in one: {steps}"]
+    lines += [] if unpriced_only(plan) else [f"Cost of a session: {costs}"]
+    shares = (
+        ("re-sent history", found.history_share),
+        ("system prompt", found.system_share),
+        ("tool definitions", found.tools_share),
+        ("tool results", found.tool_results_share),
+    )
+    known = [f"{name} {percent(share)}" for name, share in shares if share is not None]
+    return [*lines, "Input text: " + ", ".join(known)] if known else lines
 
 
 def price_change(plan: Plan) -> str:
@@ -110,6 +150,11 @@ def rung_unknown(plan: Plan, rung: Rung) -> bool:
     return rung.marginal_usd_month.value is None and (monthly(plan) or rung.saving_share is None)
 
 
+def rung_empty(plan: Plan, rung: Rung) -> bool:
+    """The rung was computed and saves nothing worth a line."""
+    return not rung_unknown(plan, rung) and rung.saving_share is not None and abs(rung.saving_share) < _NOTHING
+
+
 def place(item: Opportunity, width: int = 24) -> str:
     """`prompt cache at 'rag-answer'`"""
     return f"{item.lever.replace('_', ' ')} at '{plain(item.call_site, width)}'"
@@ -119,13 +164,18 @@ def days_of_work(days: float) -> str:
     return f"{days:.1f}".removesuffix(".0") + (" day" if days == 1 else " days")
 
 
+def payback(days: float | None) -> str:
+    """`12 days`, `41 months`, `10 years`: until the work has paid for itself; empty where it never does."""
+    if days is None:
+        return ""
+    unit = "day" if days < 90 else "month" if days < 1_100 else "year"
+    return plural(max(1, round(days / {"year": 365.25, "month": 30.4, "day": 1.0}[unit])), unit)
+
+
 def group_cost(plan: Plan, row: GroupRow, decimals: int | None) -> str:
     """An amount, or why there is none: an unpriced model is not a free one."""
-    if row.cost_usd == 0 and row.requests > row.failed:
-        if row.note:
-            return row.note
-        if unpriced_only(plan) or row.key in {model.model for model in plan.ingest.unpriced.models}:
-            return "unpriced"
+    if row.cost_usd == 0 and row.requests > row.failed and plan.ingest.unpriced.requests:
+        return "unpriced"
     return money(row.cost_usd, decimals)
 
 
@@ -139,10 +189,11 @@ def identities(books: Books) -> list[str]:
     return [records, f"{requests} + {books.failed:,} failed + {plural(books.gateway_hits, 'gateway hit')}"]
 
 
-def skipped_reasons(books: Books) -> list[str]:
+def skipped_reasons(books: Books, places: int = 5) -> list[str]:
     """`18 bad json (logs.jsonl:418, logs.jsonl:977)`, most frequent first."""
     reasons = sorted(books.skipped.reasons.items(), key=lambda item: (-item[1].count, item[0]))
-    return [f"{s.count:,} {name.replace('_', ' ')} ({', '.join(s.first_lines)})" for name, s in reasons if s.count]
+    found = [(s.count, name.replace("_", " "), ", ".join(s.first_lines[:places])) for name, s in reasons if s.count]
+    return [f"{count:,} {name} ({where})" for count, name, where in found]
 
 
 def mixes(books: Books) -> list[str]:
@@ -158,8 +209,8 @@ def _mix(counts: dict[str, int], whole: str) -> str:
 
 def next_step(plan: Plan) -> str:
     """The command that takes this plan furthest."""
-    path = plan.inputs[0].path if plan.inputs else ""
-    log = shlex.quote(path) if _TYPEABLE.fullmatch(path) else "LOG"
+    path = plan.inputs[0].path if len(plan.inputs) == 1 else ""
+    log = shlex.quote(path) if _TYPEABLE.fullmatch(path) and path != "stdin" else "LOG"
     books = plan.ingest
     if books.partial:
         return f"costplan analyze {log}"
@@ -167,6 +218,4 @@ def next_step(plan: Plan) -> str:
         return f"costplan analyze {log} --prices prices.yaml"
     if not monthly(plan):
         return f"costplan analyze {log} --month-requests N"
-    if any(r.lever == "response_cache" and r.risk == "needs-test" and r.marginal_usd_month.value for r in plan.ladder):
-        return f"costplan cache {log} --label-sample 600 pairs.jsonl"
-    return "costplan breakeven --gpus 4xA100 --plan plan.json"
+    return f"costplan analyze {log} --markdown report.md"

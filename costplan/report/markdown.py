@@ -39,10 +39,10 @@ def _known(plan: Plan, estimate: Estimate, decimals: int | None = None) -> str:
 
 
 def _answer(plan: Plan) -> list[str]:
-    books = plan.ingest
     files = ", ".join(markdown_text(source.path, 120) for source in plan.inputs)
-    blocks = [f"**{markdown_text(facts.invoice_gap(plan), 400)}**"] if facts.invoice_gap(plan) else []
-    blocks.append(f"Read {files}: {numbers.plural(books.requests, 'request')}, {numbers.span(books.span.days)}.")
+    gap = markdown_text(facts.invoice_gap(plan), 400)
+    blocks = [f"**{gap}**"] if gap else []
+    blocks.append(f"Read {files}: {', '.join(facts.scale(plan))}.")
     amount = _known(plan, facts.today(plan))
     amount += "" if amount == numbers.UNKNOWN else facts.today_suffix(plan)
     detail = (
@@ -53,11 +53,12 @@ def _answer(plan: Plan) -> list[str]:
     for name, total in (("After the defensible steps", plan.after.defensible), ("If all hold", plan.after.potential)):
         lines.append(f"{name}: {_after(plan, total)}")
     blocks.append("\n".join(f"- {line}" for line in lines))
-    notes = [facts.unpriced_gap(books), facts.price_change(plan), facts.month_gap(plan)]
+    notes = [facts.unpriced_gap(plan.ingest), facts.price_change(plan), facts.month_gap(plan)]
     notes = [*plan.warnings, *filter(None, notes)]
     if notes:
         blocks.append("\n".join(f"> **Note** {markdown_text(note, 400)}\n>" for note in notes).removesuffix("\n>"))
-    return [*blocks, f"Next: `{facts.next_step(plan)}`"]
+    step = facts.next_step(plan)
+    return blocks if "--markdown" in step else [*blocks, f"Next: `{step}`"]
 
 
 def _after(plan: Plan, total: AfterTotal) -> str:
@@ -79,6 +80,7 @@ def _today(plan: Plan) -> list[str]:
         ("Per session", unit.per_session),
         ("Per user and day", unit.per_user_day),
         ("Per million tokens, blended", unit.per_mtok_blended),
+        *((("Margin per user and month", unit.margin_per_user),) if unit.margin_per_user else ()),
     )
     rows = [
         (name, _known(plan, e), numbers.interval(e), e.basis if e.value is not None else "", markdown_text(e.note))
@@ -124,7 +126,7 @@ def _opportunities(plan: Plan) -> list[str]:
     rows = [
         [str(number), *_safe(facts.place(item, 60)), numbers.saving(item.usd_month.value, decimals)]
         + [numbers.interval(item.usd_month, decimals), item.risk, facts.days_of_work(item.effort_days)]
-        + ["" if item.payback_days is None else facts.days_of_work(item.payback_days)]
+        + [facts.payback(item.payback_days)]
         + _safe(item.evidence, item.next_experiment)
         for number, item in enumerate(plan.opportunities, start=1)
     ]
@@ -132,22 +134,45 @@ def _opportunities(plan: Plan) -> list[str]:
     return [_table(heads, rows)] if rows else []
 
 
+def _sessions(plan: Plan) -> list[str]:
+    """Sessions, and the peaks that rate limits and capacity have to hold."""
+    lines = [f"- {markdown_text(line)}" for line in facts.session_facts(plan)]
+    rates = [
+        [*_safe(rate.model), numbers.count(rate.requests_min_peak), numbers.count(rate.requests_min_p99)]
+        + [numbers.count(rate.tokens_min_peak), numbers.count(rate.tokens_min_p99)]
+        for rate in plan.unit_economics.rates[:_TOP]
+    ]
+    heads = "Model | Requests a minute, peak: | p99: | Tokens a minute, peak: | p99:"
+    return (["\n".join(lines)] if lines else []) + ([_table(heads, rates)] if rates else [])
+
+
 def _groups(plan: Plan) -> list[str]:
     unit = plan.unit_economics
-    groups = (("Model", unit.by_model), ("Call site", unit.by_call_site), ("User", unit.by_user), ("Tag", unit.by_tag))
     hours = sorted(unit.by_hour, key=lambda row: (-row.cost_usd, -row.requests, row.key))
-    return [_group(plan, title, rows) for title, rows in (*groups, ("Hour of the day, UTC", hours)) if rows]
+    groups = (
+        ("Model", unit.by_model),
+        ("Call site", unit.by_call_site),
+        ("User", unit.by_user),
+        ("Tag", unit.by_tag),
+        ("Operation", unit.by_operation if len(unit.by_operation) > 1 else []),
+        ("Day", unit.by_day if len(unit.by_day) > 1 else []),
+        ("Hour of the day, UTC", hours),
+    )
+    return [_group(plan, title, rows) for title, rows in groups if rows]
 
 
 def _group(plan: Plan, title: str, rows: list[GroupRow]) -> str:
     decimals = numbers.money_decimals(max(row.cost_usd for row in rows))
     more = f", top {_TOP} of {numbers.count(len(rows))}" if len(rows) > _TOP else ""
+    noted = any(row.note for row in rows)
     cells = [
         [*_safe(row.key, facts.group_cost(plan, row, decimals)), numbers.percent(row.share) if row.share else ""]
         + [numbers.count(row.requests), numbers.compact(row.input_tokens), numbers.compact(row.output_tokens)]
+        + (_safe(row.note) if noted else [])
         for row in rows[:_TOP]
     ]
-    return _table(f"{title}{more} | Cost in the log: | Share: | Requests: | Input tokens: | Output tokens:", cells)
+    heads = f"{title}{more} | Cost in the log: | Share: | Requests: | Input tokens: | Output tokens:"
+    return _table(heads + (" | First seen" if noted else ""), cells)
 
 
 def _books(plan: Plan) -> list[str]:
@@ -201,6 +226,7 @@ _SECTIONS = (
     ("Ladder", _ladder),
     ("Opportunities", _opportunities),
     ("Where the money goes", _groups),
+    ("Sessions and peaks", _sessions),
     ("Books", _books),
     ("Prices used", _prices),
     ("Assumptions", _assumptions),

@@ -1,14 +1,14 @@
 """A progress bar on stderr with rate and time left; it shows only after two seconds and leaves nothing behind."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 SHOW_AFTER_S = 2.0
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+def progress_bar() -> Generator[Callable[[str, int, int], None]]:
     """Yields update(stage, done, total); `reading` counts bytes, every other stage counts its parts."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn

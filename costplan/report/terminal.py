@@ -1,9 +1,10 @@
 """One screen for a terminal of any width; knows neither where colour is allowed nor how wide the screen is."""
 
+import re
 from pathlib import PurePath
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +15,7 @@ from costplan.results import AfterTotal, Estimate, GroupRow, Plan, Rung
 
 _BETWEEN = 4
 _TOP, _WARNINGS = 5, 4
+_UNNAMED = re.compile(r"site-\d+")
 # Cells a note needs beside its row; with fewer it goes below.
 _NOTE_ROOM = 34
 
@@ -21,32 +23,29 @@ _NOTE_ROOM = 34
 _Row = tuple[list[str], str, str]
 
 
-def render_terminal(plan: Plan, console: Console) -> None:
-    """Prints the report; the most useful next command is the last line."""
+def render_terminal(plan: Plan, console: Console, *, verbose: bool = False) -> None:
+    """Prints the report; the most useful next command is the last line. `verbose` adds prices and assumptions."""
     _head(plan, console)
     _ladder(plan, console)
     _first(plan, console)
     _money(plan, console)
     _books(plan, console)
-    console.print(Text(facts.LEGEND, "dim"))
-    console.print(Text("Next: ", "bold").append(plain(facts.next_step(plan), 200), "not bold"))
+    if verbose:
+        _origins(plan, console)
+    _put(console, Text(facts.LEGEND, "dim"))
+    _put(console, Text("Next: ", "bold").append(plain(facts.next_step(plan), 200), "not bold"))
 
 
 def _head(plan: Plan, console: Console) -> None:
     books = plan.ingest
     gap = facts.invoice_gap(plan)
     if gap:
-        console.print(Text(plain(gap, 400), "bold yellow"))
+        _put(console, Text(plain(gap, 400), "bold yellow"))
     names = [plain(PurePath(source.path).name or source.path, 40) for source in plan.inputs]
     files = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
-    ends = numbers.day(books.span.end)
-    heads = [
-        numbers.plural(books.requests, "request"),
-        numbers.span(books.span.days) + (f" to {ends}" if ends else ""),
-        numbers.plural(len(plan.unit_economics.by_model), "model"),
-    ]
+    heads = facts.scale(plan)
     if plan.reconcile is not None and not gap:
-        heads.append(f"log covers {numbers.percent(plan.reconcile.coverage_share)} of the invoice")
+        heads.insert(-1, f"log covers {numbers.percent(plan.reconcile.coverage_share)} of the invoice")
     if books.partial:
         heads.append("partial: first look only")
     line = Text(files, "bold").append("   " + " · ".join(heads), "not bold")
@@ -54,7 +53,7 @@ def _head(plan: Plan, console: Console) -> None:
     problems += [numbers.plural(books.skipped.total, "record") + " skipped"] if books.skipped.total else []
     trouble = Text("; ".join(problems), "yellow")
     fits = line.cell_len + trouble.cell_len + 3 <= console.width
-    console.print(line.append(("   " if fits else "\n") if problems else "").append_text(trouble))
+    _put(console, line.append(("   " if fits else "\n") if problems else "").append_text(trouble))
     notes = [*plan.warnings[:_WARNINGS], facts.price_change(plan), facts.month_gap(plan)]
     if len(plan.warnings) > _WARNINGS:
         notes.append(f"{len(plan.warnings) - _WARNINGS} more warnings stand in the JSON and Markdown reports.")
@@ -75,7 +74,9 @@ def _ladder(plan: Plan, console: Console) -> None:
             rows.append(([title, "", "", "", ""], "nothing that holds without a test", "bold"))
         else:
             continue
-        rows += [_rung(plan, rung) for rung in rungs]
+        rows += [_rung(plan, rung) for rung in rungs if not facts.rung_empty(plan, rung)]
+        empty = [plain(rung.label, 40) for rung in rungs if facts.rung_empty(plan, rung)]
+        rows += [([f"  nothing to gain: {', '.join(empty)}"], "", "dim")] if empty else []
         rows.append(_after(plan, label, plan.after.defensible if headline else plan.after.potential))
     amounts = max(len(row[0][1]) for row in rows if len(row[0]) > 1)
     units = max(len(row[0][2]) for row in rows if len(row[0]) > 1)
@@ -109,7 +110,7 @@ def _rung(plan: Plan, rung: Rung) -> _Row:
     share = "" if rung.saving_share is None or unknown else numbers.percent(rung.saving_share)
     spread = _spread(rung.marginal_usd_month, decimals, flip=value is not None and value < 0)
     basis = numbers.mark(rung.marginal_usd_month)
-    cells = ["  " + plain(rung.label, 26), amount, share.rjust(7) if share else "", basis, spread]
+    cells = ["  " + plain(rung.label, 40), amount, share.rjust(7) if share else "", basis, spread]
     colour = "yellow" if value is not None and value < 0 else "dim" if unknown else "green" if value else ""
     return cells, plain(facts.rung_note(plan, rung), 160), colour
 
@@ -135,7 +136,9 @@ def _first(plan: Plan, console: Console) -> None:
         value = item.usd_month.value
         amount = numbers.saving(value, facts.decimals(plan)) if value is not None else ""
         cells = ["First" if number == 1 else "", f"{number}. {plain(facts.place(item), 44)}", amount]
-        cells += [numbers.mark(item.usd_month), facts.days_of_work(item.effort_days)]
+        repaid = facts.payback(item.payback_days)
+        cells += [numbers.mark(item.usd_month)]
+        cells += [facts.days_of_work(item.effort_days) + (f", repaid in {repaid}" if repaid else "")]
         rows.append((cells, plain(item.next_experiment or item.evidence, 120), "green"))
     if rows:
         _print_rows(console, rows, right=(2,), accent=2, indent=10)
@@ -143,7 +146,11 @@ def _first(plan: Plan, console: Console) -> None:
 
 
 def _money(plan: Plan, console: Console) -> None:
-    """Top call sites and models, side by side where there is room."""
+    """What a unit costs; top call sites and models, side by side where there is room."""
+    unit = " · ".join(f"{numbers.money(cost.value)} per {name}" for name, cost in facts.unit_costs(plan))
+    if unit:
+        _hang(console, Text("Unit   ", "bold"), Text(unit))
+        console.print()
     groups = (("Call sites", plan.unit_economics.by_call_site), ("Models", plan.unit_economics.by_model))
     tables = [_group(plan, title, rows) for title, rows in groups if rows]
     if len(tables) == 2 and sum(console.measure(table).maximum for table in tables) + _BETWEEN <= console.width:
@@ -151,7 +158,7 @@ def _money(plan: Plan, console: Console) -> None:
         pair.add_row(*tables)
         tables = [pair]
     for table in tables:
-        console.print(table)
+        _put(console, table)
         console.print()
 
 
@@ -167,14 +174,20 @@ def _group(plan: Plan, title: str, rows: list[GroupRow]) -> Table:
         cost = plain(facts.group_cost(plan, row, decimals), 12)
         share = numbers.percent(row.share) if cost.startswith("$") else ""
         requests = numbers.count(row.requests)
-        table.add_row(Text("  " + plain(row.key, 24)), Text(cost), Text(share), Text(requests, "dim"))
+        table.add_row(Text("  " + plain(_key(row), 30)), Text(cost), Text(share), Text(requests, "dim"))
     return table
+
+
+def _key(row: GroupRow) -> str:
+    """A call site without a name says where it was first seen."""
+    unnamed = _UNNAMED.fullmatch(row.key) and row.note
+    return f"{row.key} ({PurePath(row.note).name})" if unnamed else row.key
 
 
 def _books(plan: Plan, console: Console) -> None:
     books = plan.ingest
     lines = facts.identities(books)
-    reasons = facts.skipped_reasons(books)
+    reasons = facts.skipped_reasons(books, 2)
     if reasons:
         more = f"; {len(reasons) - 2} more reasons" if len(reasons) > 2 else ""
         lines.append("skipped: " + "; ".join(reasons[:2]) + more)
@@ -182,6 +195,18 @@ def _books(plan: Plan, console: Console) -> None:
     lines += ["   ".join(sources)] if sum(map(cell_len, sources)) + 10 <= console.width else sources
     for number, line in enumerate(filter(None, lines)):
         _hang(console, Text("Books  " if number == 0 else "       ", "bold"), Text(plain(line, 240), "dim"))
+
+
+def _origins(plan: Plan, console: Console) -> None:
+    """Every price and assumption with where it came from."""
+    for price in plan.prices:
+        rates = ", ".join(f"{unit} {numbers.money(rate)}" for unit, rate in price.rates.items())
+        model = f"{price.provider}/{price.model}" + (f" ({price.tier})" if price.tier else "")
+        source = " ".join(filter(None, (price.source, price.effective, *price.notes)))
+        _hang(console, Text("Price  ", "bold"), Text(plain(f"{model}: {rates}; {source}", 400), "dim"))
+    for item in plan.assumptions:
+        text = plain(f"{item.name} = {item.value}", 160) + plain(f" ({item.origin})", 80)
+        _hang(console, Text("Assume ", "bold"), Text(text, "dim"))
 
 
 def _print_rows(console: Console, rows: list[_Row], right: tuple[int, ...], accent: int = 1, indent: int = 6) -> None:
@@ -201,10 +226,9 @@ def _print_rows(console: Console, rows: list[_Row], right: tuple[int, ...], acce
         if beside and note:
             _hang(console, line, quiet)
         else:
-            line.rstrip()
-            console.print(line)
+            _put(console, line)
             if note:
-                console.print(Padding(quiet, (0, 0, 0, indent)))
+                _put(console, Padding(quiet, (0, 0, 0, indent)))
 
 
 def _hang(console: Console, label: Text, body: Text) -> None:
@@ -213,4 +237,12 @@ def _hang(console: Console, label: Text, body: Text) -> None:
     grid.add_column(no_wrap=True, width=cell_len(label.plain))
     grid.add_column(overflow="fold")
     grid.add_row(label, body)
-    console.print(grid)
+    _put(console, grid)
+
+
+def _put(console: Console, shown: RenderableType) -> None:
+    """Prints without the blanks that pad a wrapped line to the width of the screen."""
+    for segments in console.render_lines(shown, pad=False):
+        line = Text.assemble(*((segment.text, segment.style or "") for segment in segments))
+        line.rstrip()
+        console.print(line, no_wrap=True, overflow="ignore", crop=False)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from costplan.report import render_markdown
+from costplan.report import facts, render_markdown
 from costplan.results import Plan
 from tests.report import example_plan as example
 from tests.report.test_terminal import CASES
@@ -28,7 +28,8 @@ def test_every_table_row_has_as_many_cells_as_its_head(case: Callable[[], Plan])
 def test_the_sections_come_in_the_order_of_the_question() -> None:
     titles = re.findall(r"^## (.*)$", render_markdown(example.example_plan()), re.M)
     assert titles == (
-        ["Today", "Ladder", "Opportunities", "Where the money goes", "Books", "Prices used", "Assumptions"]
+        ["Today", "Ladder", "Opportunities", "Where the money goes", "Sessions and peaks"]
+        + ["Books", "Prices used", "Assumptions"]
     )
 
 
@@ -72,4 +73,19 @@ def test_log_text_cannot_become_markup() -> None:
     assert "<script" not in text and "http://" not in text
     assert not [c for c in text if not c.isprintable() and c != "\n"]
     assert not re.search(r"(?<!\\)\[l", text) and not re.search(r"^# h", text, re.M)
-    assert len(re.findall(r"^#+ ", text, re.M)) == 8
+    assert len(re.findall(r"^#+ ", text, re.M)) == 9
+
+
+def test_sessions_peaks_and_units_of_use_are_in_the_report() -> None:
+    text = render_markdown(example.example_plan())
+    for figure in ("Per request", "Per user and day", "Per million tokens, blended"):
+        assert f"| {figure} | $" in section(text, "Today")
+    assert "| Per session | unknown |" in section(text, "Today")
+    assert "Requests a minute, peak" in section(text, "Sessions and peaks")
+    assert "Cost of a session: p50 $" in section(text, "Sessions and peaks")
+
+
+def test_paybacks_are_told_in_days_months_and_years() -> None:
+    assert [facts.payback(days) for days in (None, 0.2, 12, 400, 73_000)] == (
+        ["", "1 day", "12 days", "13 months", "200 years"]
+    )

@@ -172,7 +172,7 @@ def test_log_text_can_neither_colour_nor_break_the_screen(width: int) -> None:
     text = shown(example.hostile(), width)
     assert not [c for c in text if not c.isprintable() and c != "\n"]
     assert "[bold red]x[/]" in text and r"\x1b[31mred" in text
-    assert text.splitlines()[-1].startswith("Next: costplan cache LOG ")
+    assert text.splitlines()[-1].startswith("Next: costplan analyze LOG ")
 
 
 def test_colour_leaves_the_words_alone() -> None:
@@ -184,3 +184,54 @@ def test_colour_leaves_the_words_alone() -> None:
     coloured = out.getvalue()
     assert "\x1b[" in coloured
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == shown(example.example_plan())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+@pytest.mark.parametrize("width", [60, 110])
+def test_no_line_ends_in_blanks(case: Callable[[], Plan], width: int) -> None:
+    assert [line for line in shown(case(), width).splitlines() if line != line.rstrip()] == []
+
+
+@pytest.mark.parametrize("width", [80, 110, 120])
+def test_long_labels_are_shown_whole(width: int) -> None:
+    plan = example.example_plan()
+    label = "batch tier (if calls can wait)"
+    ladder = [example.with_(rung, label=label) for rung in plan.ladder]
+    assert shown(example.with_(plan, ladder=ladder), width).count(label) == len(ladder)
+
+
+def test_a_rung_that_rounds_to_nothing_is_folded_into_one_line() -> None:
+    plan = example.example_plan()
+    first = example.with_(plan.ladder[0], saving_share=0.0001, marginal_usd_month=exact(1, "USD/month", "simulated"))
+    text = shown(example.with_(plan, ladder=[first, *plan.ladder[1:]]))
+    assert "  nothing to gain: exact cache\n" in text
+    assert "nothing to gain" not in shown(example.token_only())
+
+
+def test_units_of_use_stand_in_one_line() -> None:
+    line = line_with(shown(example.example_plan(), 120), "Unit")
+    assert re.findall(r"per ([a-z ]+\w)", line) == ["request", "user and day", "million tokens"]  # it has no sessions
+    assert "Unit" not in shown(example.all_unpriced())
+
+
+def test_an_unnamed_call_site_says_where_it_was_first_seen() -> None:
+    plan = example.example_plan()
+    sites = [example.with_(plan.unit_economics.by_call_site[0], key="site-01", note="logs/a.jsonl:7")]
+    text = shown(example.with_(plan, unit_economics=example.with_(plan.unit_economics, by_call_site=sites)))
+    assert "site-01 (a.jsonl:7)" in text
+
+
+def test_the_verbose_report_names_every_price_and_assumption_with_its_origin() -> None:
+    plan = example.example_plan()
+    out = StringIO()
+    render_terminal(plan, Console(width=200, file=out, highlight=False), verbose=True)
+    assert out.getvalue().count("\nPrice  ") == len(plan.prices)
+    for item in plan.assumptions:
+        assert f"Assume {item.name} = {item.value} ({item.origin})" in out.getvalue()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_the_next_command_exists(case: Callable[[], Plan]) -> None:
+    words = shown(case(), 200).splitlines()[-1].removeprefix("Next: ").split()
+    assert words[:2] == ["costplan", "analyze"]
+    assert set(words[3:]) <= {"--prices", "prices.yaml", "--month-requests", "N", "--markdown", "report.md"}
