@@ -83,8 +83,8 @@ def sample_of(source: Source) -> list[dict[str, Any]]:
     for split in splits_of(0, source):
         for _, record in islice(records(Split(0, source, split.start, split.end), _ignore), 2 * SAMPLE):
             fits = isinstance(record, dict) and dialect_of(cast(dict[str, Any], record)) is not None
-            inner = [record] if fits else unwrap(record)
-            found += [cast(dict[str, Any], r) for r in inner if isinstance(r, dict)]
+            inner: list[Any] = [record] if fits else unwrap(record)
+            found += [r for r in inner if isinstance(r, dict)]
             if len(found) >= SAMPLE:
                 return found[:SAMPLE]
     return found

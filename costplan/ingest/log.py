@@ -29,6 +29,7 @@ class Log:
     """Everything read from the files of one run."""
 
     sources: list[Source]
+    detected: list[Detected]
     inputs: list[Input]
     chunks: list[Chunk]
     dropped: list[NDArray[np.int64]]
@@ -81,7 +82,8 @@ def read_log(
         for i, source in enumerate(sources)
     ]  # fmt: skip
     return Log(
-        sources=sources, inputs=inputs, chunks=settled.chunks, dropped=settled.dropped, line_offsets=chunk_offsets,
+        sources=sources, detected=detected, inputs=inputs, chunks=settled.chunks, dropped=settled.dropped,
+        line_offsets=chunk_offsets,
         bytes=sum(source.size for source in sources) * (1 if settings.head is None else 0) or 1,
         records=records, not_a_call=books, skipped=skipped, first_lines=first_lines,
         duplicates=settled.duplicates, repeated_ids=settled.repeated_ids, merged=settled.merged,

@@ -6,21 +6,22 @@ record at a time. Anonymised traces hold timing, lengths and salted prefix hashe
 
 import hashlib
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
 
 from costplan.engine import Executor
 from costplan.errors import CostplanError, UsageError
-from costplan.ingest.canonical import mooncake_row, row_of
+from costplan.ingest.canonical import SCHEMA, mooncake_row, row_of
 from costplan.ingest.features import FeatureSettings
-from costplan.ingest.log import Log, open_logs, read_log
+from costplan.ingest.log import Log, read_log
 from costplan.ingest.parse import SplitBooks, read_calls
 from costplan.ingest.prompt import flat_text
-from costplan.ingest.source import splits_of
+from costplan.ingest.source import expand, splits_of
 from costplan.settings import AnalyzeSettings
 from costplan.tokens import encode, encoding_of
 from costplan.trace import BadRecord, Call, Part
@@ -29,14 +30,9 @@ BLOCK_TOKENS = 512
 """Mooncake's block size (FAST '25 traces)."""
 BATCH_ROWS = 5_000
 _PRIVATE = (
-    "input_messages",
-    "tools_text",
-    "output_text",
-    "output_tool_calls",
-    "request_id",
-    "source_file",
-    "error_type",
-)
+    "input_messages", "tools_text", "output_text", "output_tool_calls", "request_id", "source_file", "error_type",
+    "tags", "params",
+)  # fmt: skip
 _KEYED = ("user", "session_id", "trace_id", "span_id", "parent_id", "feature")
 
 Row = dict[str, Any]
@@ -57,12 +53,14 @@ def normalize(
         raise UsageError(
             f"{output}: cannot tell the format", hint="end the name in .jsonl or, for canonical rows, .parquet"
         )
+    if any(name != "-" and output.exists() and output.samefile(name) for name in expand(paths)):
+        raise UsageError(f"{output}: this is one of the logs to read", hint="give the trace a name of its own")
     log = read_log(paths, settings, FeatureSettings(), work, Executor(1), report or (lambda stage, done, total: None))
     left_out = [0]
     rows = (
-        _mooncake(_kept(paths, settings, log, work), salt, left_out)
+        _mooncake(_kept(log, settings.head), salt, left_out)
         if as_
-        else _canonical(_kept(paths, settings, log, work), salt if anonymize else None)
+        else _canonical(_kept(log, settings.head), salt if anonymize else None)
     )
     unfinished = output.with_name(output.name + ".part")
     try:
@@ -84,67 +82,66 @@ def read_salt(path: Path | None) -> bytes:
     """The salt in a file (made there if it does not exist yet), or a fresh one that nobody keeps."""
     if path is None:
         return os.urandom(16)
-    if not path.exists():
-        path.write_bytes(os.urandom(16))
-        path.chmod(0o600)
-    return path.read_bytes()[:64]
+    try:
+        if not path.exists():
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(os.urandom(16))
+        salt = path.read_bytes()
+    except OSError as error:
+        raise CostplanError(f"{path}: {error.strerror}", hint="name a file that can be read or made") from None
+    if len(salt) < 16:
+        raise CostplanError(f"{path}: a salt needs at least 16 bytes", hint="delete the file and a fresh one is made")
+    return salt[:64]
 
 
-def _kept(paths: list[str], settings: AnalyzeSettings, log: Log, work: Path) -> Iterator[tuple[Call, str, str, int]]:
+def _kept(log: Log, head: int | None) -> Iterator[tuple[Call, str, str, int]]:
     """(call, dialect, file, line) of every row that stays, in file order; halves are joined."""
-    sources, detected = open_logs(paths, settings, work)
     edges = np.concatenate([[0], np.cumsum([chunk.rows for chunk in log.chunks])])
     gone = {int(edges[i] + row) for i, rows in enumerate(log.dropped) for row in rows}
-    requests = _requests(paths, settings, work) if log.merged else {}
+    requests = _requests(log) if log.merged else {}
     number = 0
-    for index, source in enumerate(sources):
+    for index, source in enumerate(log.sources):
         offset = 0
         for split in splits_of(index, source):
             books = SplitBooks()
-            for line, call in read_calls(split, detected[index], books, settings.head):
+            for line, call in read_calls(split, log.detected[index], books, head):
                 if not isinstance(call, Call):
                     continue
                 if number == edges[-1]:  # --head: the first pass stopped here
                     return
+                if call.part is Part.RESPONSE and (waiting := requests.get(call.join_id or "")):
+                    call = _joined(call, waiting.popleft())
                 if number not in gone:
-                    request = requests.get(call.join_id or "") if call.part is Part.RESPONSE else None
-                    yield (
-                        (_joined(call, request) if request else call),
-                        detected[index].name,
-                        source.shown,
-                        line + offset,
-                    )
+                    yield call, log.detected[index].name, source.shown, line + offset
                 number += 1
             offset += books.lines
 
 
-def _requests(paths: list[str], settings: AnalyzeSettings, work: Path) -> dict[str, Call]:
+def _requests(log: Log) -> dict[str, deque[Call]]:
     """The request halves of batch files by their join id (these are held: batch inputs are bounded by the provider)."""
-    sources, detected = open_logs(paths, settings, work)
-    found: dict[str, Call] = {}
-    for index, source in enumerate(sources):
+    found: dict[str, deque[Call]] = {}
+    for index, source in enumerate(log.sources):
         for split in splits_of(index, source):
-            for _, call in read_calls(split, detected[index], SplitBooks()):
+            for _, call in read_calls(split, log.detected[index], SplitBooks()):
                 if isinstance(call, Call) and call.part is Part.REQUEST and call.join_id:
-                    found.setdefault(call.join_id, call)
+                    found.setdefault(call.join_id, deque()).append(call)
     return found
 
 
 def _joined(response: Call, request: Call) -> Call:
     return msgspec.structs.replace(
-        response, messages=request.messages, tools=request.tools, params=request.params, temperature=request.temperature,
-        request_model=request.request_model or response.request_model, part=Part.WHOLE,
+        response, messages=request.messages, tools=request.tools, params=request.params, user=request.user,
+        temperature=request.temperature, session_id=request.session_id, feature=request.feature, part=Part.WHOLE,
+        request_model=request.request_model or response.request_model,
     )  # fmt: skip
 
 
 def _canonical(calls: Iterator[tuple[Call, str, str, int]], salt: bytes | None) -> Iterator[Row]:
     for number, (call, dialect, file, line) in enumerate(calls):
-        row = row_of(call) | {"source_format": dialect, "source_file": file, "source_line": line}
+        row: Row = row_of(call) | {"source_format": dialect, "source_file": file, "source_line": line}
         if salt is not None:
             row |= dict.fromkeys(_PRIVATE)
             row |= {name: _keyed(row[name], salt) for name in _KEYED}
-            row["tags"] = None
-            row["params"] = None
             if not call.block_ids:
                 row["prefix_block_ids"], row["block_size"] = _block_ids(call, salt, number) or None, BLOCK_TOKENS
         yield row
@@ -214,27 +211,28 @@ def _write_parquet(path: Path, rows: Iterator[Row]) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from costplan.ingest.canonical import SCHEMA
-
-    schema = pa.schema([(name, _arrow_type(kind)) for name, kind in SCHEMA.items()])
+    arrow = cast(Any, pa)
+    schema = arrow.schema([(name, _arrow_type(kind)) for name, kind in SCHEMA.items()])
     count = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         batch: list[Row] = []
         for row in rows:
             batch.append(row)
             if len(batch) == BATCH_ROWS:
-                writer.write_table(pa.Table.from_pylist(batch, schema))
+                writer.write_table(arrow.Table.from_pylist(batch, schema))
                 count, batch = count + len(batch), []
-        writer.write_table(pa.Table.from_pylist(batch, schema))
+        writer.write_table(arrow.Table.from_pylist(batch, schema))
     return count + len(batch)
 
 
 def _arrow_type(kind: str) -> Any:
     import pyarrow as pa
 
-    text = pa.string()
-    message = pa.struct([("role", text), ("text", text), ("tool_calls", text)])
-    return {
-        "str": text, "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "strs": pa.list_(text),
-        "ints": pa.list_(pa.uint64()), "messages": pa.list_(message),
-    }[kind]  # fmt: skip
+    arrow = cast(Any, pa)
+    text = arrow.string()
+    message = arrow.struct([("role", text), ("text", text), ("tool_calls", text)])
+    kinds: dict[str, Any] = {
+        "str": text, "int": arrow.int64(), "float": arrow.float64(), "bool": arrow.bool_(),
+        "strs": arrow.list_(text), "ints": arrow.list_(arrow.uint64()), "messages": arrow.list_(message),
+    }  # fmt: skip
+    return kinds[kind]

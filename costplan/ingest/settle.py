@@ -3,6 +3,7 @@
 Works on keys of all rows (a few dozen bytes per row), never on text. Prices are not known here.
 """
 
+from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ PILE_MIN_TEXTS = 20
 """So many distinct texts of exactly the longest length are no accident."""
 PILE_SHARE = 0.01
 _FROM_REQUEST = (
+    "user", "session",
     "text_state", "cacheable", "total_weight", "system_chars", "tools_chars", "history_chars", "tool_result_chars",
     "user_chars", "longest_user", "longest_system", "exact_key", "norm_key", "root_key", "site",
     "block_key", "block_weight", "block_end",
@@ -89,24 +91,24 @@ def _seen_before(keys: Keys, keep: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def _merge_halves(chunks: list[Chunk], folder: Path) -> tuple[list[Chunk], list[NDArray[np.int64]]]:
-    """Batch files: give each response row the text columns of the request row with its join id; drop the request row."""
+    """Batch files: give each response row the prompt of the request row with its join id, and drop the request row.
+
+    Ids start afresh in every batch, so the n-th response of an id belongs to its n-th request.
+    """
     gone: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64) for _ in chunks]
     flags = [read_batch(chunk.path, 0, ["flags"])["flags"] for chunk in chunks]
     if not any((f & Flag.RESPONSE_PART).any() for f in flags) or not any((f & Flag.REQUEST_PART).any() for f in flags):
         return chunks, gone
     join = [read_batch(chunk.path, 0, ["join_key"])["join_key"] for chunk in chunks]
-    where: dict[int, tuple[int, int]] = {}
+    where: dict[int, deque[tuple[int, int]]] = {}
     for index, (bits, keys) in enumerate(zip(flags, join, strict=True)):
         for row in np.flatnonzero(bits & Flag.REQUEST_PART):
-            where.setdefault(int(keys[row]), (index, int(row)))
+            where.setdefault(int(keys[row]), deque()).append((index, int(row)))
     taken: list[list[int]] = [[] for _ in chunks]
     out = list(chunks)
     for index, (bits, keys) in enumerate(zip(flags, join, strict=True)):
-        pairs: list[tuple[int, int, int]] = []
-        for row in np.flatnonzero(bits & Flag.RESPONSE_PART):
-            origin = where.pop(int(keys[row]), None)
-            if origin is not None:
-                pairs.append((int(row), *origin))
+        responses = np.flatnonzero(bits & Flag.RESPONSE_PART).tolist()
+        pairs = [(row, *waiting.popleft()) for row in responses if (waiting := where.get(int(keys[row])))]
         if pairs:
             out[index] = _with_request_columns(index, chunks, pairs, folder)
             for _, chunk_index, row in pairs:
@@ -115,7 +117,7 @@ def _merge_halves(chunks: list[Chunk], folder: Path) -> tuple[list[Chunk], list[
 
 
 def _with_request_columns(index: int, chunks: list[Chunk], pairs: list[tuple[int, int, int]], folder: Path) -> Chunk:
-    """A copy of chunk `index` whose rows in `pairs` (row, request chunk, request row) carry the request's text."""
+    """A copy of chunk `index` whose rows in `pairs` (row, request chunk, request row) carry the request's prompt."""
     columns = read_batch(chunks[index].path, 0)
     sources = sorted({chunk_index for _, chunk_index, _ in pairs})
     rows_of = {s: np.array([r for _, c, r in pairs if c == s], dtype=np.int64) for s in sources}
@@ -139,9 +141,12 @@ def _parent_spans(chunks: list[Chunk], links: list[Keys], keep: NDArray[np.bool_
     parents = _column(chunks, "parent_key", np.uint64)
     through = {int(span): int(parent) for pair in links for span, parent in pair}
     tokens = _column(chunks, "input_tokens", np.int64).clip(0) + _column(chunks, "output_tokens", np.int64).clip(0)
-    row_of = {int(spans[row]): int(row) for row in np.flatnonzero(spans)}
+    # a span that was exported twice counts once: its later rows are duplicates or repeat the parent
+    row_of = {int(spans[row]): int(row) for row in np.flatnonzero(spans)[::-1]}
     below: dict[int, int] = {}
     for row in np.flatnonzero(parents):
+        if row_of[int(spans[row])] != row:
+            continue
         step, hops = int(parents[row]), 0
         while step not in row_of and step in through and hops < 64:
             step, hops = through[step], hops + 1
@@ -150,8 +155,9 @@ def _parent_spans(chunks: list[Chunk], links: list[Keys], keep: NDArray[np.bool_
             below[parent_row] = below.get(parent_row, 0) + int(tokens[row])
     repeats = [row for row, total in below.items() if keep[row] and total > 0 and tokens[row] >= 0.99 * total]
     repeats = [row for row in repeats if tokens[row] <= 1.01 * below[row]]
-    keep[repeats] = False
-    return len(repeats)
+    gone = np.isin(spans, spans[repeats]) & keep & (spans != 0)
+    keep[gone] = False
+    return int(gone.sum())
 
 
 def _cut_lengths(parsed: list[Parsed]) -> dict[str, int]:
