@@ -62,21 +62,56 @@ def replay_bucket(job: ResponseJob) -> Replayed:
     rows = _load(job.files, job.bucket)
     retries = _retries(rows)
     rows = take(rows, rows["eligible"])
-    first: tuple[Mask, Mask] | None = None
+    repeats = {
+        scope: repeats_of(rows["norm_key"], rows["exact_key"], rows["time_us"], rows["user"], scope)
+        for scope in dict.fromkeys(setting.scope for setting in job.settings)
+    }
     hits = np.zeros((len(job.settings), 2), dtype=np.int64)
+    exact_rows = normalised_rows = np.zeros(0, np.int64)
     for index, setting in enumerate(job.settings):
-        hit, exact = replay(rows["norm_key"], rows["exact_key"], rows["time_us"], rows["user"], setting)
-        hits[index] = int(hit.sum()), int(rows["cost"][hit].sum())
-        first = first or (hit, exact)
-    hit, exact = first if first else (np.zeros(0, np.bool_), np.zeros(0, np.bool_))
+        hit, exact = replay_repeats(repeats[setting.scope], setting)
+        hits[index] = len(hit), int(rows["cost"][hit].sum())
+        if index == 0:
+            exact_rows, normalised_rows = hit[exact], hit[~exact]
     return Replayed(
-        exact_gid=rows["gid"][hit & exact],
-        normalised_gid=rows["gid"][hit & ~exact],
+        exact_gid=rows["gid"][exact_rows],
+        normalised_gid=rows["gid"][normalised_rows],
         hits=hits,
         eligible=len(rows["gid"]),
         distinct=len(np.unique(rows["norm_key"])),
         retries=retries,
-    )
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Repeats:
+    """The rows whose key is asked more than once, by key and in arrival order: no other row can hit."""
+
+    row: Ints
+    first: Mask
+    """The first row of its key."""
+    time_us: Ints
+    exact_key: NDArray[np.uint64]
+
+
+def repeats_of(
+    key: NDArray[np.uint64],
+    exact_key: NDArray[np.uint64],
+    time_us: Ints,
+    user: NDArray[np.uint64],
+    scope: Literal["global", "user"] = "global",
+) -> Repeats:
+    """Repeats among rows in arrival order."""
+    if scope == "user":
+        key = (key ^ user) * np.uint64(0x9E3779B97F4A7C15)
+    order = np.argsort(key, kind="stable")
+    ordered = key[order]
+    again = np.zeros(len(key), dtype=np.bool_)
+    again[1:] = ordered[1:] == ordered[:-1]
+    involved = again.copy()
+    involved[:-1] |= again[1:]
+    row = order[involved]
+    return Repeats(row, ~again[involved], time_us[row], exact_key[row])
 
 
 def replay(
@@ -87,51 +122,52 @@ def replay(
     setting: CacheSetting,
     distance: Ints | None = None,
 ) -> tuple[Mask, Mask]:
-    """(hits, hits on literally the same prompt) of rows in arrival order.
-
-    `distance` are LRU stack distances (see stack.py): with them a capacity is exact, because a request's place in
-    the LRU order depends on what was asked since, not on whether it was answered from the cache.
-    """
-    if setting.scope == "user":
-        key = (key ^ user) * np.uint64(0x9E3779B97F4A7C15)
-    order = np.argsort(key, kind="stable")
-    repeat = np.zeros(len(key), dtype=np.bool_)
-    repeat[1:] = key[order][1:] == key[order][:-1]
-    # only keys asked more than once can hit: the loop below sees nothing else
-    involved = repeat.copy()
-    involved[:-1] |= repeat[1:]
-    chosen = order[involved]
-    starts = ~repeat[involved]
-    ttl_us = int(setting.ttl_s * MICROS_PER_SECOND)
-    held = np.ones(len(chosen), np.bool_)
-    if setting.capacity is not None and distance is not None:
-        held = distance[chosen] < setting.capacity
-    hit = np.zeros(len(key), dtype=np.bool_)
-    exact = np.zeros(len(key), dtype=np.bool_)
-    sliding = setting.policy == "sliding"
-    since, stored = 0, 0
-    hits: list[int] = []
-    same: list[int] = []
-    rows = zip(
-        chosen.tolist(),
-        starts.tolist(),
-        time_us[chosen].tolist(),
-        exact_key[chosen].tolist(),
-        held.tolist(),
-        strict=True,
-    )
-    for row, start, time, literal, is_held in rows:
-        if start or time - since > ttl_us or not is_held:
-            since, stored = time, literal
-            continue
-        hits.append(row)
-        if literal == stored:
-            same.append(row)
-        if sliding:
-            since = time
-    hit[hits] = True
-    exact[same] = True
+    """(hits, hits on literally the same prompt) of rows in arrival order, as masks."""
+    row, literal = replay_repeats(repeats_of(key, exact_key, time_us, user, setting.scope), setting, distance)
+    hit, exact = np.zeros(len(key), np.bool_), np.zeros(len(key), np.bool_)
+    hit[row], exact[row[literal]] = True, True
     return hit, exact
+
+
+def replay_repeats(repeats: Repeats, setting: CacheSetting, distance: Ints | None = None) -> tuple[Ints, Mask]:
+    """(rows that hit, which of them repeat the stored prompt literally).
+
+    `distance` are LRU stack distances by row (see stack.py): with them a capacity is exact, because a request's place
+    in the LRU order depends on what was asked since, not on whether it was answered from the cache.
+    """
+    ttl_us = int(setting.ttl_s * MICROS_PER_SECOND)
+    time = repeats.time_us
+    held = ~repeats.first
+    held[1:] &= time[1:] - time[:-1] <= ttl_us  # later than this after the last use, neither policy holds it
+    if setting.capacity is not None and distance is not None:
+        held &= distance[repeats.row] < setting.capacity
+    stored_at = np.where(held, 0, np.arange(len(held)))
+    stored_at = np.maximum.accumulate(stored_at) if len(held) else stored_at
+    if setting.policy == "store":
+        # inside a run of held rows the answer lives from its first; only runs longer than the TTL need the walk
+        late = held & (time - time[stored_at] > ttl_us)
+        if late.any():
+            stored_at = _walk(stored_at, time, ttl_us, late)
+            held = held & (stored_at != np.arange(len(held)))
+    hit = np.flatnonzero(held)
+    return repeats.row[hit], repeats.exact_key[hit] == repeats.exact_key[stored_at[hit]]
+
+
+def _walk(stored_at: Ints, time: Ints, ttl_us: int, late: Mask) -> Ints:
+    """Where each row's answer was stored, when answers expire a TTL after storing: one pass over the runs concerned."""
+    runs = np.unique(stored_at[late])
+    concerned = np.flatnonzero(np.isin(stored_at, runs))
+    result = stored_at.copy()
+    store, since, run = 0, 0, -1
+    found: list[int] = []
+    for number, moment, start in zip(
+        concerned.tolist(), time[concerned].tolist(), stored_at[concerned].tolist(), strict=True
+    ):
+        if start != run or moment - since > ttl_us:
+            store, since, run = number, moment, start
+        found.append(store)
+    result[concerned] = found
+    return result
 
 
 def by_capacity(
@@ -151,12 +187,12 @@ def by_capacity(
     order = np.lexsort((rows["gid"], rows["time_us"]))
     rows = {name: values[order] for name, values in rows.items()}
     distance = stack_distances(rows["norm_key"])
-    users = np.zeros(1, np.uint64)
+    users = np.zeros(len(rows["gid"]), np.uint64)
+    repeats = repeats_of(rows["norm_key"], rows["exact_key"], rows["time_us"], users)
     found: list[dict[str, Any]] = []
     for capacity in CAPACITIES:
-        setting = CacheSetting(ttl_s, policy, "global", capacity)
-        hit, _ = replay(rows["norm_key"], rows["exact_key"], rows["time_us"], users, setting, distance)
-        found.append({"capacity": capacity, "hits": int(hit.sum()), "cost": int(rows["cost"][hit].sum())})
+        hit, _ = replay_repeats(repeats, CacheSetting(ttl_s, policy, "global", capacity), distance)
+        found.append({"capacity": capacity, "hits": len(hit), "cost": int(rows["cost"][hit].sum())})
     return found
 
 

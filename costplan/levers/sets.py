@@ -70,10 +70,13 @@ def value_bucket(job: SetsJob) -> SetSums:
     alone = simulate(blocks, everything, rows, job.policies)
     simulated_all = np.where(mode == 2, alone.whole_read, alone.automatic)
     evidence["simulated_read_tokens"] = int(np.where(rows["priced"], simulated_all, 0).sum())
-    values = np.zeros((n, N_SETS), dtype=np.int64)
     streams: dict[tuple[bool, bool, bool], tuple[Ints, Ints, Ints]] = {}
     overhead = money.cache_overhead(hit)
-    for chosen in range(N_SETS):
+    # a lever without a request to act on changes nothing: only sets of the other levers need a column
+    acting = _acting((hit.any() or overhead.any(), (mode == 2).any(), (mode == 1).any(), marked.any(), rest.any()))
+    distinct = sorted({chosen & acting for chosen in range(N_SETS)})
+    values = np.zeros((n, len(distinct)), dtype=np.int64)
+    for column, chosen in enumerate(distinct):
         cached, with_marked, with_rest = (bool(chosen >> bit & 1) for bit in (RESPONSE, BATCH_MARKED, BATCH_REST))
         alive = ~hit if cached else everything
         batched = (marked & with_marked) | (rest & with_rest)
@@ -83,14 +86,20 @@ def value_bucket(job: SetsJob) -> SetSums:
             reads = alone if in_stream.all() else simulate(blocks, in_stream, rows, job.policies)
             streams[stream] = money.interactive(reads, simulated_all, mode)
         as_logged, improved, batch = streams[stream]
-        prefix_on = ((mode == 2) & bool(chosen >> MARKED_PREFIX & 1)) | (
-            (mode == 1) & bool(chosen >> AUTOMATIC_PREFIX & 1)
-        )
+        prefix_on = (mode == 2) if chosen >> MARKED_PREFIX & 1 else np.zeros(n, np.bool_)
+        prefix_on = prefix_on | (mode == 1) if chosen >> AUTOMATIC_PREFIX & 1 else prefix_on
         cost = np.where(batched, batch, np.where(prefix_on, improved, as_logged))
-        values[:, chosen] = np.where(alive, cost, 0) + (overhead if cached else 0)
+        values[:, column] = np.where(alive, cost, 0) + (overhead if cached else 0)
     evidence["marked_requests"], evidence["rest_requests"] = int(marked.sum()), int(rest.sum())
     hour = np.where(rows["has_time"], rows["time_us"] // (SECONDS_PER_HOUR * MICROS_PER_SECOND), NO_HOUR)
-    return SetSums(grouped(hour, values), grouped(rows["site"], values), evidence)
+    expand = [distinct.index(chosen & acting) for chosen in range(N_SETS)]
+    by_hour, by_site = grouped(hour, values), grouped(rows["site"], values)
+    return SetSums(Keyed(by_hour.keys, by_hour.sums[:, expand]), Keyed(by_site.keys, by_site.sums[:, expand]), evidence)
+
+
+def _acting(has_requests: tuple[Any, ...]) -> int:
+    """Set number of the levers that have requests to act on."""
+    return sum(1 << lever for lever, there in enumerate(has_requests) if there)
 
 
 @lru_cache(maxsize=1)

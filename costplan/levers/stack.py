@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NEVER = np.iinfo(np.int64).max
-_COMPILE_FROM = 300_000
+_COMPILE_FROM = 120_000
 
 
 def stack_distances(keys: NDArray[Any]) -> NDArray[np.int64]:
