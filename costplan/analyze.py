@@ -1,24 +1,39 @@
-"""`costplan analyze`: logs in, plan out. Parse the splits, settle what only the whole log can tell, price every row,
-let the levers act in physical order on the stream each set leaves, and write down what it means.
+"""`costplan analyze`: logs in, plan out; what a lever does to a request is not known here.
+
+Parse the splits, settle what only the whole log can tell, price every row, let the levers act in physical order on the
+stream that each set of them leaves, and write down what it means.
 """
 
 import pickle
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from costplan.costing import BucketJob, CostJob, Summary, cost_chunk, merge_sessions, merge_summaries, merged
+from costplan.costing import (
+    BucketJob,
+    CostJob,
+    Keyed,
+    Summary,
+    cost_chunk,
+    grouped,
+    merge_sessions,
+    merge_summaries,
+    merged,
+)
 from costplan.economics import (
     Kind,
     Tables,
+    Volume,
     baseline_of,
+    margin_of,
+    mixed_clocks,
     moment,
     prices_of,
     span_of,
@@ -26,14 +41,14 @@ from costplan.economics import (
     unpriced_of,
     warnings_of,
 )
-from costplan.engine import Executor, executor, usable_cores
+from costplan.engine import Executor, executor, read_batch, usable_cores
 from costplan.errors import CostplanError
 from costplan.ingest.features import FeatureSettings
 from costplan.ingest.log import Log, read_log
 from costplan.levers import LADDER
-from costplan.levers.evidence import evidence_of
+from costplan.levers.evidence import CacheFacts, PrefixFacts, breaks_of_bucket, cache_grid, evidence_of, first_break_of
 from costplan.levers.prompt_cache import Policies, by_block_capacity
-from costplan.levers.response_cache import CacheSetting, Replayed, ResponseJob, by_capacity, replay_bucket
+from costplan.levers.response_cache import CacheSetting, ResponseJob, by_capacity, replay_bucket
 from costplan.levers.rungs import Ladder, after_of, opportunities_of, rungs_of
 from costplan.levers.sets import NO_HOUR, SetsJob, SetSums, value_bucket
 from costplan.month import Month, month_of
@@ -41,12 +56,16 @@ from costplan.prices import PriceKey, RateTable, compile_rates
 from costplan.profiles import provider_policy
 from costplan.results import Assumption, Books, Plan, Skipped, SkippedBooks
 from costplan.settings import AnalyzeSettings
+from costplan.trace import NO_TIME
 from costplan.units import MICROS_PER_SECOND, NANOS_PER_USD, SECONDS_PER_DAY, SECONDS_PER_HOUR, format_duration
 
 Progress = Callable[[str, int, int], None]
 """(stage, done, total); bytes for reading, items for the rest."""
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 BUCKET_BYTES = 128 << 20
 _DAY_US = SECONDS_PER_DAY * MICROS_PER_SECOND
+_HOUR_US = SECONDS_PER_HOUR * MICROS_PER_SECOND
 
 # Amazon ElastiCache Serverless (Redis OSS), us-east-1 list price, checked 2026-11: the store a response cache needs.
 LOOKUP_USD = 0.0034e-6
@@ -62,15 +81,47 @@ def analyze(
 
     Raises CostplanError where a file cannot be read as a log, where no record is a call, or on --strict findings.
     """
-    report = progress or (lambda stage, done, total: None)
     with (
         tempfile.TemporaryDirectory(prefix="costplan-") as folder,
         executor(settings.workers or usable_cores()) as pool,
     ):
-        work = Path(folder)
+        work, report = Path(folder), progress or _silent
         log = read_log(paths, settings, _feature_settings(settings), work, pool, report)
-        run = _Run(settings, origins, log, work, pool, report)
-        return run.plan()
+        run = _Run(settings, log, work, pool, report)
+        price_day = _price_day(settings, log)
+        summary, tables = _price(run, price_day)
+        if settings.strict:
+            _refuse_findings(log, summary)
+        volume = _volume(log)
+        month = _month(settings, summary, volume)
+        cache = _response_cache(run)
+        sets, prefix = _levers(run, cache, tables)
+        ladder = Ladder(
+            by_hour=sets.by_hour, by_site=sets.by_site, month=month, contract=bool(tables.rates.contract)
+        )  # fmt: skip
+        evidence = evidence_of(summary, cache, prefix, volume.weight)
+        told = rungs_of(ladder, evidence)
+        day = moment(price_day).date().isoformat() if price_day is not None else None
+        baseline = baseline_of(summary, sets.by_hour, month, volume, day)
+        revenue = settings.revenue_per_user
+        margin = margin_of(summary, baseline, revenue) if revenue is not None else None
+        books = _books(log, summary, tables, sum(part.retries for part in cache.replayed), settings.head is not None)
+        return Plan(
+            inputs=log.inputs,
+            ingest=books,
+            baseline=baseline,
+            unit_economics=unit_economics_of(summary, tables, _sessions(run), volume, margin),
+            ladder=told.rungs,
+            opportunities=opportunities_of(ladder, evidence, told, tables.site_label.__getitem__, settings.day_rate),
+            after=after_of(ladder, told, baseline.requests_month),
+            assumptions=_assumptions(settings, origins, tables.rates, day),
+            prices=prices_of(summary, tables),
+            warnings=warnings_of(books, volume),
+        )
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """No progress wanted."""
 
 
 def _feature_settings(settings: AnalyzeSettings) -> FeatureSettings:
@@ -81,191 +132,198 @@ def _feature_settings(settings: AnalyzeSettings) -> FeatureSettings:
     )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Run:
-    """One analysis after the log has been read."""
+    """A log that has been read, and the means to work on it."""
 
     settings: AnalyzeSettings
-    origins: dict[str, str]
     log: Log
     work: Path
     pool: Executor
     report: Progress
 
-    def plan(self) -> Plan:
-        log, settings = self.log, self.settings
-        kinds, tags = _numbered([kind for chunk in log.chunks for kind in chunk.kinds]), _tag_numbers(log)
-        price_day = self._price_day()
-        rates, kind_key, kind_batch_key = _compile(list(kinds), settings)
-        summary = self._cost(kinds, tags, rates, kind_key, kind_batch_key, price_day)
-        if settings.strict:
-            _strict(log, summary)
-        sessions = self._sessions()
-        replayed, cache_settings, capacities = self._response_cache()
-        sets, policies = self._sets(replayed, rates)
-        hours = sets.by_hour.keys
-        month = month_of(
-            np.where(hours == NO_HOUR, -1, hours),
-            start_us=summary.time_min if summary.time_max >= summary.time_min else None,
-            end_us=summary.time_max if summary.time_max >= summary.time_min else None,
-            requests=summary.counts["requests"],
-            month_requests=settings.month_requests,
-            partial=settings.head is not None,
-        )
-        labels, notes = self._site_names(summary)
-        tables = Tables(list(kinds), kind_key, list(tags), labels.__getitem__, notes.__getitem__, rates)
-        return self._document(
-            summary, tables, sessions, month, sets, replayed, cache_settings, capacities, policies, price_day
-        )
+    @property
+    def rates(self) -> Path:
+        return self.work / "rates.pickle"
 
-    def _price_day(self) -> int | None:
-        """Epoch microseconds of the day at whose prices the future is told: --price-date, else the log's last day."""
-        if self.settings.price_date is not None:
-            day = self.settings.price_date
-            return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * MICROS_PER_SECOND
-        return None if self.log.last_us is None else self.log.last_us // _DAY_US * _DAY_US
+    @property
+    def n_buckets(self) -> int:
+        return max(2, min(256, -(-self.log.bytes // BUCKET_BYTES)))
 
-    def _cost(
-        self, kinds: dict[Kind, int], tags: dict[str, int], rates: RateTable, kind_key: NDArray[np.int32],
-        kind_batch_key: NDArray[np.int32], price_day: int | None,
-    ) -> Summary:  # fmt: skip
-        rates_file = self.work / "rates.pickle"
-        rates_file.write_bytes(pickle.dumps(rates))
-        jobs: list[CostJob] = []
-        first = 0
-        for index, (chunk, dropped) in enumerate(zip(self.log.chunks, self.log.dropped, strict=True)):
-            jobs.append(
-                CostJob(
-                    index=index, path=chunk.path, rows=chunk.rows, first_gid=first, dropped=dropped,
-                    kind_ids=np.array([kinds[kind] for kind in chunk.kinds], dtype=np.int32).reshape(-1),
-                    kind_key=kind_key, kind_batch_key=kind_batch_key,
-                    tags=[[tags[tag] for tag in tagset] for tagset in chunk.tagsets],
-                    rates=rates_file, price_date_us=price_day, cut_lengths=self.log.cut_lengths,
-                    n_buckets=self._buckets(), folder=self.work,
-                )
-            )  # fmt: skip
-            first += chunk.rows
-        return merge_summaries(self._map("pricing", cost_chunk, jobs))
+    def files(self, kind: str) -> list[Path]:
+        """The bucket files that pricing wrote."""
+        return [self.work / f"{kind}-{index:06d}.arrow" for index in range(len(self.log.chunks))]
 
-    def _map(self, stage: str, fn: Callable[[Any], Any], jobs: list[Any]) -> list[Any]:
+    def buckets(self, kind: str) -> list[BucketJob]:
+        files = self.files(kind)
+        return [BucketJob(bucket, files) for bucket in range(self.n_buckets)]
+
+    def map(self, stage: str, fn: Callable[[Item], Result], jobs: Sequence[Item]) -> list[Result]:
+        """`fn` of every job, on all workers, reported as `stage`."""
         done = 0
 
-        def on_done(job: Any) -> None:
+        def on_done(job: Item) -> None:
             nonlocal done
             done += 1
             self.report(stage, done, len(jobs))
 
         return self.pool.map(fn, jobs, on_done)
 
-    def _buckets(self) -> int:
-        return max(2, min(256, -(-self.log.bytes // BUCKET_BYTES)))
 
-    def _files(self, kind: str) -> list[Path]:
-        return [self.work / f"{kind}-{index:06d}.arrow" for index in range(len(self.log.chunks))]
+def _price_day(settings: AnalyzeSettings, log: Log) -> int | None:
+    """Epoch microseconds of the day at whose prices the future is told: --price-date, else the log's last day."""
+    if settings.price_date is not None:
+        day = settings.price_date
+        return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * MICROS_PER_SECOND
+    return None if log.last_us is None else log.last_us // _DAY_US * _DAY_US
 
-    def _sessions(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        jobs = [BucketJob(bucket, self._files("sessions")) for bucket in range(self._buckets())]
-        parts = self._map("sessions", merge_sessions, jobs)
-        steps, cost = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
-        order = np.lexsort((steps, cost))
-        return steps[order], cost[order]
 
-    def _response_cache(self) -> tuple[list[Replayed], tuple[CacheSetting, ...], list[dict[str, Any]]]:
-        chosen = CacheSetting(self.settings.ttl, self.settings.ttl_policy, self.settings.scope, self.settings.capacity)
-        grid = _cache_grid(chosen)
-        files = self._files("response")
-        jobs = [ResponseJob(bucket, files, grid) for bucket in range(self._buckets())]
-        replayed = self._map("response cache", replay_bucket, jobs)
-        self.pool.close()  # the stack distances below need one process and all keys
-        capacities = by_capacity(files, self._buckets(), chosen.ttl_s, chosen.policy)
-        return replayed, grid, capacities
-
-    def _sets(self, replayed: list[Replayed], rates: RateTable) -> tuple[SetSums, Policies]:
-        hits = np.zeros(sum(chunk.rows for chunk in self.log.chunks), dtype=np.uint8)
-        for part in replayed:
-            hits[part.exact_gid] = 1
-            hits[part.normalised_gid] = 1
-        hits_file = self.work / "hits.npy"
-        np.save(hits_file, hits)
-        policies = _policies(rates)
-        ttl_hours = self.settings.ttl / SECONDS_PER_HOUR
-        store = STORE_USD_PER_GB_HOUR * ttl_hours * BYTES_PER_OUTPUT_TOKEN * 1.1 / 1e9 * NANOS_PER_USD
-        jobs = [
-            SetsJob(
-                bucket=bucket, files=self._files("prefix"), rates=self.work / "rates.pickle", hits=hits_file,
-                policies=policies, lookup_nanos=LOOKUP_USD * NANOS_PER_USD, store_nanos_per_output_token=store,
+def _price(run: _Run, price_day: int | None) -> tuple[Summary, Tables]:
+    """Price every row; the bucket files of the later stages are written on the way."""
+    log = run.log
+    kinds = _numbered([kind for chunk in log.chunks for kind in chunk.kinds])
+    tags = _numbered([tag for chunk in log.chunks for tagset in chunk.tagsets for tag in tagset])
+    compiled = _compile(list(kinds), run.settings)
+    run.rates.write_bytes(pickle.dumps(compiled.rates))
+    jobs: list[CostJob] = []
+    first = 0
+    for index, (chunk, dropped) in enumerate(zip(log.chunks, log.dropped, strict=True)):
+        jobs.append(
+            CostJob(
+                index=index, path=chunk.path, rows=chunk.rows, first_gid=first, dropped=dropped,
+                kind_ids=np.array([kinds[kind] for kind in chunk.kinds], dtype=np.int32).reshape(-1),
+                kind_key=compiled.kind_key, kind_batch_key=compiled.kind_batch_key,
+                tags=[[tags[tag] for tag in tagset] for tagset in chunk.tagsets],
+                rates=run.rates, price_date_us=price_day, cut_lengths=log.cut_lengths,
+                n_buckets=run.n_buckets, folder=run.work,
             )
-            for bucket in range(self._buckets())
-        ]  # fmt: skip
-        parts: list[SetSums] = self._map("levers", value_bucket, jobs)
-        evidence: Counter[str] = Counter()
-        for part in parts:
-            evidence.update(part.evidence)
-        return (
-            SetSums(merged([p.by_hour for p in parts]), merged([p.by_site for p in parts]), dict(evidence)),
-            policies,
-        )
-
-    def _site_names(self, summary: Summary) -> tuple[dict[int, str], dict[int, str]]:
-        """Call sites by the log's own name, else numbered by spend, with the first line where they appear."""
-        named: dict[int, tuple[str, str]] = {}
-        for chunk in self.log.chunks:
-            for key, name, line in chunk.sites:
-                where = f"{self.log.sources[chunk.source_index].shown}:{line + self.log.line_offsets[chunk.path]}"
-                named.setdefault(key, (name, where))
-        group = summary.groups["site"]
-        order = np.lexsort((group.keys, -group.column(0), -group.column(1)))
-        labels: dict[int, str] = {}
-        unnamed = 0
-        for key in group.keys[order].tolist():
-            name, _ = named[key]
-            if not name:
-                unnamed += 1
-            labels[key] = name or f"site-{unnamed:02d}"
-        return labels, {key: where for key, (_, where) in named.items()}
-
-    def _document(
-        self, summary: Summary, tables: Tables, sessions: tuple[NDArray[np.int64], NDArray[np.int64]], month: Month,
-        sets: SetSums, replayed: list[Replayed], grid: tuple[CacheSetting, ...], capacities: list[dict[str, Any]],
-        policies: Policies, price_day: int | None,
-    ) -> Plan:  # fmt: skip
-        settings = self.settings
-        present, evidence, lines, missing = evidence_of(
-            summary, sets.evidence, replayed, grid, capacities, by_block_capacity(self._files("prefix"), self._buckets()),
-            policies, self.log.cut_lengths,
         )  # fmt: skip
-        ladder = Ladder(sets.by_hour, sets.by_site, month, present, evidence, lines, missing)
-        rungs, defensible, counted = rungs_of(ladder)
-        day = moment(price_day).date().isoformat() if price_day is not None else None
-        baseline = baseline_of(summary, sets.by_hour.column(0), month, day, "")
-        books = _books(self.log, summary, tables, sum(part.retries for part in replayed), settings.head is not None)
-        return Plan(
-            inputs=self.log.inputs,
-            ingest=books,
-            baseline=baseline,
-            unit_economics=unit_economics_of(summary, tables, sessions, settings.revenue_per_user),
-            ladder=rungs,
-            opportunities=opportunities_of(ladder, rungs, counted, tables.site_label, settings.day_rate),
-            after=after_of(ladder, defensible, counted, baseline.requests_month),
-            assumptions=_assumptions(settings, self.origins, tables.rates, day),
-            prices=prices_of(summary, tables),
-            warnings=warnings_of(books),
+        first += chunk.rows
+    summary = merge_summaries(run.map("pricing", cost_chunk, jobs))
+    labels, places = _site_names(log, summary)
+    return summary, Tables(list(kinds), compiled.kind_key, list(tags), labels, places, compiled.rates)
+
+
+def _volume(log: Log) -> Volume:
+    """The calls by hour that the rows stand for."""
+    parts: list[Keyed] = []
+    rows = 0
+    for chunk, dropped in zip(log.chunks, log.dropped, strict=True):
+        columns = read_batch(chunk.path, 0, ["time_us", "weight"])
+        time = np.delete(columns["time_us"], dropped)
+        hour = np.where(time == NO_TIME, NO_HOUR, time // _HOUR_US)
+        # whole millionths: sums that do not depend on how the log was split
+        calls = np.rint(np.delete(columns["weight"], dropped) * 1e6).astype(np.int64)
+        parts.append(grouped(hour, calls[:, None]))
+        rows += len(time)
+    calls = merged(parts)
+    return Volume(calls.keys, calls.column(0) / 1e6, float(calls.sums.sum()) / 1e6 / max(1, rows))
+
+
+def _month(settings: AnalyzeSettings, summary: Summary, volume: Volume) -> Month:
+    timed = summary.time_max >= summary.time_min
+    return month_of(
+        summary.time_min if timed else None,
+        summary.time_max if timed else None,
+        requests=volume.total,
+        month_requests=settings.month_requests,
+        partial=settings.head is not None,
+        mixed_clocks=mixed_clocks(summary),
+    )
+
+
+def _sessions(run: _Run) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Steps and cost of every session, sorted by cost."""
+    parts = run.map("sessions", merge_sessions, run.buckets("sessions"))
+    steps, cost = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+    order = np.lexsort((steps, cost))
+    return steps[order], cost[order]
+
+
+def _response_cache(run: _Run) -> CacheFacts:
+    """Replay the log against an exact cache under the chosen setting and its neighbours."""
+    settings = run.settings
+    chosen = CacheSetting(settings.ttl, settings.ttl_policy, settings.scope, settings.capacity)
+    grid = cache_grid(chosen)
+    files = run.files("response")
+    jobs = [ResponseJob(bucket, files, grid) for bucket in range(run.n_buckets)]
+    replayed = run.map("response cache", replay_bucket, jobs)
+    run.pool.close()  # the stack distances below need one process and all keys
+    store = STORE_USD_PER_GB_HOUR * settings.ttl / SECONDS_PER_HOUR * BYTES_PER_OUTPUT_TOKEN * 1.1 / 1e9
+    return CacheFacts(
+        settings=grid,
+        replayed=replayed,
+        capacities=by_capacity(files, run.n_buckets, chosen.ttl_s, chosen.policy),
+        lookup_nanos=LOOKUP_USD * NANOS_PER_USD,
+        store_nanos_per_output_token=store * NANOS_PER_USD,
+    )
+
+
+def _levers(run: _Run, cache: CacheFacts, tables: Tables) -> tuple[SetSums, PrefixFacts]:
+    """The cost of every set of levers, and what the prompts share."""
+    hits = np.zeros(sum(chunk.rows for chunk in run.log.chunks), dtype=np.uint8)
+    for part in cache.replayed:
+        hits[part.exact_gid] = 1
+        hits[part.normalised_gid] = 1
+    hits_file = run.work / "hits.npy"
+    np.save(hits_file, hits)
+    policies = _policies(tables.rates)
+    files = run.files("prefix")
+    jobs = [
+        SetsJob(
+            bucket=bucket, files=files, rates=run.rates, hits=hits_file, policies=policies,
+            lookup_nanos=cache.lookup_nanos, store_nanos_per_output_token=cache.store_nanos_per_output_token,
         )
+        for bucket in range(run.n_buckets)
+    ]  # fmt: skip
+    parts = run.map("levers", value_bucket, jobs)
+    evidence: Counter[str] = Counter()
+    for part in parts:
+        evidence.update(part.evidence)
+    sums = SetSums(merged([p.by_hour for p in parts]), merged([p.by_site for p in parts]), dict(evidence))
+    breaks = run.map("prefixes", breaks_of_bucket, run.buckets("prefix"))
+    return sums, PrefixFacts(
+        sums=sums.evidence,
+        capacities=by_block_capacity(files, run.n_buckets),
+        first_break=first_break_of(breaks, tables.site_label),
+        policies=policies,
+        cut_lengths=run.log.cut_lengths,
+    )
 
 
-def _numbered(items: list[Any]) -> dict[Any, int]:
+def _site_names(log: Log, summary: Summary) -> tuple[dict[int, str], dict[int, str]]:
+    """(name, first line) of every call site: the log's own name, else a number by spend that no name has taken."""
+    names: dict[int, str] = {}
+    places: dict[int, str] = {}
+    for chunk in log.chunks:
+        for key, name, line in chunk.sites:
+            if key not in names:
+                names[key] = name
+                places[key] = f"{log.sources[chunk.source_index].shown}:{line + log.line_offsets[chunk.path]}"
+    group = summary.groups["site"]
+    taken = set(names.values())
+    free = (name for number in range(1, 2 * len(names) + 2) if (name := f"site-{number:02d}") not in taken)
+    for index in np.lexsort((group.keys, -group.column(0), -group.column(1))).tolist():
+        key = int(group.keys[index])
+        names[key] = names[key] or next(free)
+    return names, places
+
+
+def _numbered(items: list[Item]) -> dict[Item, int]:
     return {item: number for number, item in enumerate(dict.fromkeys(items))}
 
 
-def _tag_numbers(log: Log) -> dict[str, int]:
-    return _numbered([tag for chunk in log.chunks for tagset in chunk.tagsets for tag in tagset])
+@dataclass(frozen=True, slots=True, eq=False)
+class _Compiled:
+    """Prices of all kinds of call; by kind: the price key, and that at batch prices (-1: there are none)."""
+
+    rates: RateTable
+    kind_key: NDArray[np.int32]
+    kind_batch_key: NDArray[np.int32]
 
 
-def _compile(kinds: list[Kind], settings: AnalyzeSettings) -> tuple[RateTable, NDArray[np.int32], NDArray[np.int32]]:
-    """(table, price key by kind, key at batch prices by kind).
-
-    A kind is priced by the model that answered; where that name is unknown, by the name that was asked for.
-    """
+def _compile(kinds: list[Kind], settings: AnalyzeSettings) -> _Compiled:
+    """A kind is priced by the model that answered; where that name is unknown, by the name that was asked for."""
 
     def keys_of(kind: Kind) -> list[PriceKey]:
         provider, asked, answered, tier, operation, _ = kind
@@ -285,7 +343,7 @@ def _compile(kinds: list[Kind], settings: AnalyzeSettings) -> tuple[RateTable, N
             policy = provider_policy(table.describe(number[best]).provider)
             if policy.batch is not None:
                 batch_key[index] = number[PriceKey(best.provider, best.model, "batch", best.operation)]
-    return table, kind_key, batch_key
+    return _Compiled(table, kind_key, batch_key)
 
 
 def _policies(rates: RateTable) -> Policies:
@@ -302,15 +360,6 @@ def _policies(rates: RateTable) -> Policies:
             rows.append((modes[cache.mode], cache.minimum_for(note.model), cache.step_tokens, ttl_us))
     table = np.array(rows, dtype=np.int64).reshape(-1, 4)
     return Policies(table[:, 0].astype(np.int8), table[:, 1], table[:, 2], table[:, 3])
-
-
-def _cache_grid(chosen: CacheSetting) -> tuple[CacheSetting, ...]:
-    """The ladder's setting first, then the neighbours a reader would ask for."""
-    grid = [chosen]
-    for ttl_s in (300.0, 3600.0, 86_400.0, 604_800.0):
-        grid += [CacheSetting(ttl_s, policy, chosen.scope, None) for policy in ("store", "sliding")]
-    grid += [CacheSetting(chosen.ttl_s, chosen.policy, scope, None) for scope in ("global", "user")]
-    return tuple(dict.fromkeys(grid))
 
 
 def _books(log: Log, summary: Summary, tables: Tables, retries: int, partial: bool) -> Books:
@@ -351,7 +400,7 @@ def _books(log: Log, summary: Summary, tables: Tables, retries: int, partial: bo
     )
 
 
-def _strict(log: Log, summary: Summary) -> None:
+def _refuse_findings(log: Log, summary: Summary) -> None:
     """--strict: a bad record or an unpriced call ends the run."""
     for reason in sorted(log.skipped):
         raise CostplanError(
@@ -368,7 +417,8 @@ def _strict(log: Log, summary: Summary) -> None:
 def _assumptions(
     settings: AnalyzeSettings, origins: dict[str, str], rates: RateTable, price_day: str | None
 ) -> list[Assumption]:
-    contract = "given, read from the price file" if rates.contract else "none: list price, no contract given"
+    given = "given, but its terms are not applied yet: cash is taken to equal usage"
+    contract = given if rates.contract else "none: list price, no contract given"
     newest = "newest listed prices (the log carries no dates)"
     rows = [
         ("contract", contract, origins.get("prices", "default")),

@@ -1,6 +1,9 @@
-"""The books, today's cost and the breakdowns of a plan, from merged sums; it simulates nothing."""
+"""The books, today's cost and the breakdowns of a plan, from merged sums; it simulates nothing.
 
-from collections.abc import Callable
+A logged call may stand for several (a sample): money is scaled up row by row, counts of requests stay those of the
+log, and whatever divides money by calls or tokens divides by what the rows stand for.
+"""
+
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -41,9 +44,24 @@ class Tables:
     kinds: list[Kind]
     kind_key: NDArray[np.int32]
     tags: list[str]
-    site_label: Callable[[int], str]
-    site_note: Callable[[int], str]
+    site_label: dict[int, str]
+    """One name per call site, no two alike."""
+    site_note: dict[int, str]
     rates: RateTable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Volume:
+    """The calls that the log's rows stand for, by epoch hour (below zero: without a time)."""
+
+    hours: NDArray[np.int64]
+    calls: NDArray[np.float64]
+    weight: float
+    """Calls per row, on average; 1 where every call is in the log."""
+
+    @property
+    def total(self) -> float:
+        return float(self.calls.sum())
 
 
 def moment(us: int) -> datetime:
@@ -59,16 +77,15 @@ def model_of(kind: Kind) -> str:
 def unpriced_of(summary: Summary, tables: Tables) -> UnpricedBooks:
     """Calls without a price, by model and reason, with their tokens and the nearest known names."""
     found: dict[tuple[str, str, str, str], list[int]] = {}
-    group = summary.groups["unpriced"]
-    for kind_id, (requests, tokens) in zip(group.keys.tolist(), group.sums.tolist(), strict=True):
+    for kind_id, (requests, tokens) in _items(summary.groups["unpriced"]):
         kind = tables.kinds[kind_id]
-        key = tables.kind_key[kind_id]
-        reason = tables.rates.describe(int(key)).unpriced if int(key) in tables.rates.unpriced else "no usage to price"
+        key = int(tables.kind_key[kind_id])
+        reason = tables.rates.describe(key).unpriced if key in tables.rates.unpriced else "no usage to price"
         if not (kind[1] or kind[2]):
             reason = "the log names no model"
         sums = found.setdefault((model_of(kind), kind[0], kind[4], reason), [0, 0])
-        sums[0] += requests
-        sums[1] += tokens
+        sums[0] += int(requests)
+        sums[1] += int(tokens)
     tokens = sum(sums[1] for sums in found.values())
     priced_tokens = summary.counts["input_tokens"] + summary.counts["output_tokens"]
     models = [
@@ -87,13 +104,20 @@ def unpriced_of(summary: Summary, tables: Tables) -> UnpricedBooks:
     )
 
 
+def mixed_clocks(summary: Summary) -> bool:
+    """Some rows carry dates, others only offsets from a start: no span holds both."""
+    return 0 < summary.counts["relative"] < summary.counts["requests"] - summary.counts["null_time"]
+
+
 def span_of(summary: Summary) -> Span:
     """From the first to the last time; relative traces have a length but no dates."""
     counts = summary.counts
     if summary.time_max < summary.time_min:
         return Span(start=None, end=None, days=None, null_timestamps=counts["null_time"])
-    days = (summary.time_max - summary.time_min) / (SECONDS_PER_DAY * MICROS_PER_SECOND)
     relative = counts["relative"] > 0
+    if mixed_clocks(summary):
+        return Span(start=None, end=None, days=None, null_timestamps=counts["null_time"])
+    days = (summary.time_max - summary.time_min) / (SECONDS_PER_DAY * MICROS_PER_SECOND)
     first, last = (us // (SECONDS_PER_DAY * MICROS_PER_SECOND) for us in (summary.time_min, summary.time_max))
     return Span(
         start=None if relative else _iso(summary.time_min),
@@ -110,28 +134,20 @@ def _iso(us: int) -> str:
 
 
 def baseline_of(
-    summary: Summary, by_hour: NDArray[np.int64], month: Month, price_date: str | None, note: str
-) -> Baseline:
-    """Today's cost: at call-date prices, at the price date, and a month of it. `by_hour` is nano-dollars."""
+    summary: Summary, by_hour: Keyed, month: Month, volume: Volume, price_date: str | None
+) -> Baseline:  # fmt: skip
+    """Today's cost: at call-date prices, at the price date, and a month of it. `by_hour` starts with today's cost."""
     counts = summary.counts
     at_price_date = int(summary.groups["kind"].column(_COLUMN["cost_price_date"]).sum())
-    basis = "priced"
-    span_scale = month.blocks_per_month
-    requests_month = None
-    if span_scale:
-        value = month.estimate(by_hour, at_price_date, "priced").value
-        requests_month = counts["requests"] * span_scale if month.n_blocks == 0 else None
-        if requests_month is None and at_price_date and value is not None:
-            requests_month = counts["requests"] * value / (at_price_date / NANOS_PER_USD)
     parts = [int(part) / NANOS_PER_USD for part in summary.parts]
     return Baseline(
-        cost_usd=exact(int(summary.parts.sum()) / NANOS_PER_USD, "USD", basis, note),
-        cost_usd_price_date=exact(at_price_date / NANOS_PER_USD, "USD", basis),
-        cost_usd_month=month.estimate(by_hour, at_price_date, basis),
+        cost_usd=exact(int(summary.parts.sum()) / NANOS_PER_USD, "USD", "priced"),
+        cost_usd_price_date=exact(at_price_date / NANOS_PER_USD, "USD", "priced"),
+        cost_usd_month=month.estimate(by_hour.keys, by_hour.column(0), "priced"),
         cost_usd_reported=round(summary.reported, 9) if counts["reported_costs"] else None,
         price_date=price_date,
         requests=counts["requests"],
-        requests_month=requests_month,
+        requests_month=month.value(volume.hours, volume.calls),
         input_tokens=counts["input_tokens"],
         cache_read_tokens=counts["cache_read_tokens"],
         cache_write_tokens=counts["cache_write_tokens"],
@@ -145,78 +161,85 @@ def unit_economics_of(
     summary: Summary,
     tables: Tables,
     sessions: tuple[NDArray[np.int64], NDArray[np.int64]],
-    revenue_per_user: float | None,
+    volume: Volume,
+    margin_per_user: Estimate | None,
 ) -> UnitEconomics:
-    """Cost per unit of use, and who and what the money goes to."""
+    """Cost per unit of use, and who and what the money goes to. `sessions`: steps and cost of each, sorted by cost."""
     counts, groups = summary.counts, summary.groups
     cost = int(summary.parts.sum()) / NANOS_PER_USD
-    priced = counts["priced"]
-    tokens = counts["input_tokens"] + counts["output_tokens"]
+    priced = counts["priced"] * volume.weight
+    tokens = (counts["input_tokens"] + counts["output_tokens"]) * volume.weight
     user_days = groups["user_day"]
-    kinds = groups["kind"]
+    seen = "at most: money is scaled up, but a sample misses some of them" if volume.weight > 1 else ""
+    kinds, sites = groups["kind"], groups["site"]
     return UnitEconomics(
         per_request=_ratio(cost, priced, "USD/request", "no priced request"),
         per_1k_requests=_ratio(cost * 1000, priced, "USD/1k requests", "no priced request"),
         per_session=_ratio(
-            int(sessions[1].sum()) / NANOS_PER_USD, len(sessions[0]), "USD/session", "the log names no sessions"
+            int(sessions[1].sum()) / NANOS_PER_USD, len(sessions[0]), "USD/session", "the log names no sessions", seen
         ),
         per_user_day=_ratio(
             int(user_days.column(0).sum()) / NANOS_PER_USD,
             len(user_days.keys),
             "USD/user-day",
             "the log names no users",
+            seen,
         ),
         per_mtok_blended=_ratio(cost * TOKENS_PER_MTOK, tokens, "USD/Mtok", "no priced tokens"),
-        margin_per_user=_margin(summary, revenue_per_user),
+        margin_per_user=margin_per_user,
         by_model=_rows(_regroup(kinds, [model_of(kind) for kind in tables.kinds]), cost),
         by_call_site=_rows(
-            {
-                tables.site_label(int(key)): sums
-                for key, sums in zip(groups["site"].keys, groups["site"].sums, strict=True)
-            },
+            {tables.site_label[key]: sums for key, sums in _items(sites)},
             cost,
-            {tables.site_label(int(key)): tables.site_note(int(key)) for key in groups["site"].keys},
+            {tables.site_label[key]: tables.site_note[key] for key, _ in _items(sites)},
         ),
         by_user=_ranked_users(groups["user"], cost),
         by_tag=_rows(_regroup(groups["tag"], tables.tags) if "tag" in groups else {}, cost),
-        by_hour=_ordered(
-            {f"{int(k):02d}": s for k, s in zip(groups["hour"].keys, groups["hour"].sums, strict=True)}, cost
-        ),
+        by_hour=_ordered({f"{key:02d}": sums for key, sums in _items(groups["hour"])}, cost),
         by_operation=_rows(_regroup(kinds, [kind[4] for kind in tables.kinds]), cost),
         by_day=_ordered(
             {
-                moment(int(key) * SECONDS_PER_DAY * MICROS_PER_SECOND).date().isoformat(): sums
-                for key, sums in zip(groups["day"].keys, groups["day"].sums, strict=True)
+                moment(key * SECONDS_PER_DAY * MICROS_PER_SECOND).date().isoformat(): sums
+                for key, sums in _items(groups["day"])
             },
             cost,
         ),
         sessions=_sessions(summary, sessions),
-        rates=_rates(summary, tables),
+        rates=_rates(summary, tables, volume.weight),
     )
 
 
-def _ratio(amount: float, units: int, unit: str, missing: str) -> Estimate:
-    return exact(amount / units, unit, "priced") if units else unknown(unit, missing)
+def _ratio(amount: float, units: float, unit: str, missing: str, note: str = "") -> Estimate:
+    return exact(amount / units, unit, "priced", note) if units else unknown(unit, missing)
 
 
-def _margin(summary: Summary, revenue_per_user: float | None) -> Estimate | None:
-    """Revenue less cost per user and month, from the cost per user-day seen and 30.4 days a month."""
-    if revenue_per_user is None:
-        return None
+def margin_of(summary: Summary, baseline: Baseline, revenue_per_user: float) -> Estimate:
+    """Revenue less cost per user and month, if the users of the log are the users of a month."""
     users = summary.groups["user"]
-    span_days = max(1.0, (summary.time_max - summary.time_min) / (SECONDS_PER_DAY * MICROS_PER_SECOND))
+    month, in_log = baseline.cost_usd_month, baseline.cost_usd_price_date.value
     if not len(users.keys):
         return unknown("USD/user/month", "the log names no users")
-    cost = int(users.column(_COLUMN["cost"]).sum()) / NANOS_PER_USD / len(users.keys) / span_days * (730 / 24)
-    return exact(revenue_per_user - cost, "USD/user/month", "assumed", "revenue as given; cost of the users in the log")
+    if month.value is None or month.low is None or month.high is None:
+        return unknown("USD/user/month", month.note)
+    cost = int(users.column(_COLUMN["cost_price_date"]).sum()) / NANOS_PER_USD / len(users.keys)
+    months = 1 / in_log if in_log else 0.0
+    value, low, high = (revenue_per_user - cost * months * usd for usd in (month.value, month.high, month.low))
+    return Estimate(
+        value=value, low=low, high=high, unit="USD/user/month", basis="assumed",
+        note="revenue as given; the users of the log, as if no others came in a month",
+    )  # fmt: skip
 
 
 Sums = NDArray[np.int64]
 
 
+def _items(group: Keyed) -> list[tuple[int, Sums]]:
+    return [(int(key), sums) for key, sums in zip(group.keys, group.sums, strict=True)]
+
+
 def _regroup(group: Keyed, names: list[str]) -> dict[str, Sums]:
     found: dict[str, Sums] = {}
-    for key, sums in zip(group.keys.tolist(), group.sums, strict=True):
+    for key, sums in _items(group):
         name = names[key]
         found[name] = found[name] + sums if name in found else sums
     return found
@@ -226,8 +249,9 @@ def _row(key: str, sums: Sums, cost: float, note: str = "") -> GroupRow:
     value = {name: int(sums[index]) for name, index in _COLUMN.items()}
     usd = value["cost"] / NANOS_PER_USD
     return GroupRow(
-        key=key, requests=value["requests"], cost_usd=usd, share=usd / cost if cost else 0.0, input_tokens=value["input"],
-        output_tokens=value["output"], cache_read_tokens=value["cache_read"], failed=value["failed"], note=note,
+        key=key, requests=value["requests"], cost_usd=usd, share=usd / cost if cost else 0.0,
+        input_tokens=value["input"], output_tokens=value["output"], cache_read_tokens=value["cache_read"],
+        failed=value["failed"], note=note,
     )  # fmt: skip
 
 
@@ -236,7 +260,7 @@ def _rows(groups: dict[str, Sums], cost: float, notes: dict[str, str] | None = N
     ranked = sorted(groups.items(), key=lambda item: (-int(item[1][_COLUMN["cost"]]), -int(item[1][0]), item[0]))
     rows = [_row(key, sums, cost, (notes or {}).get(key, "")) for key, sums in ranked[:TOP]]
     if len(ranked) > TOP:
-        rest = np.sum([sums for _, sums in ranked[TOP:]], axis=0, dtype=np.int64)
+        rest = np.array([sums for _, sums in ranked[TOP:]]).sum(axis=0)
         rows.append(_row(f"({len(ranked) - TOP} more)", rest, cost))
     return rows
 
@@ -281,57 +305,58 @@ def _quantiles(values: NDArray[np.float64]) -> dict[str, float]:
     return {"p50": p50, "p95": p95, "p99": p99, "max": float(values.max()), "mean": float(values.mean())}
 
 
-def _rates(summary: Summary, tables: Tables) -> list[Rate]:
-    """Peak and p99 per minute and model; minutes without a request count as zeros."""
+def _rates(summary: Summary, tables: Tables, weight: float) -> list[Rate]:
+    """Peak and p99 per minute and model over all minutes of the log; those without a request count as zeros."""
     group = summary.groups["minute"]
     if not len(group.keys):
         return []
-    minutes = 1 + (summary.time_max - summary.time_min) // (SECONDS_PER_MINUTE * MICROS_PER_SECOND)
+    first, last = (us // (SECONDS_PER_MINUTE * MICROS_PER_SECOND) for us in (summary.time_min, summary.time_max))
     minute, kind = group.keys >> 20, group.keys & ((1 << 20) - 1)
-    names = np.array([model_of(kind) for kind in tables.kinds], dtype=object)
+    models = [model_of(kind) for kind in tables.kinds]
+    kinds_of: dict[str, list[int]] = {}
+    for number in np.unique(kind):
+        kinds_of.setdefault(models[int(number)], []).append(int(number))
     rates: list[Rate] = []
-    for model in sorted(set(names[np.unique(kind)].tolist())):
-        mine = names[kind] == model
+    for model, numbers in kinds_of.items():
+        mine = np.isin(kind, numbers)
         starts = np.flatnonzero(np.concatenate([[True], np.diff(minute[mine]) != 0]))
-        sums = np.add.reduceat(group.sums[mine], starts, axis=0)
-        zeros = max(0, minutes - len(sums))
-        padded = np.concatenate([np.zeros((min(zeros, 10 * len(sums) + 1000), 2)), sums])
-        level = _level(0.99, zeros, len(sums), len(padded))
-        p99 = np.quantile(padded, level, axis=0)
+        sums = np.add.reduceat(group.sums[mine], starts, axis=0) * weight
+        requests, tokens = (np.sort(sums[:, column])[::-1] for column in (0, 1))
         rates.append(
             Rate(
-                model=model, requests_min_peak=int(sums[:, 0].max()), requests_min_p99=float(p99[0]),
-                tokens_min_peak=int(sums[:, 1].max()), tokens_min_p99=float(p99[1]),
+                model=model, requests_min_peak=round(requests[0]), requests_min_p99=_p99(requests, last - first + 1),
+                tokens_min_peak=round(tokens[0]), tokens_min_p99=_p99(tokens, last - first + 1),
             )
         )  # fmt: skip
     return sorted(rates, key=lambda rate: (-rate.tokens_min_peak, rate.model))
 
 
-def _level(level: float, zeros: int, busy: int, shown: int) -> float:
-    """The quantile level among `shown` values that equals `level` among all zeros and busy minutes."""
-    rank_from_top = (1 - level) * (zeros + busy - 1)
-    return max(0.0, 1 - rank_from_top / max(1, shown - 1))
+def _p99(busy: NDArray[np.float64], minutes: int) -> float:
+    """The 99th percentile (linear) of `minutes` values: those in `busy`, largest first, and zeros."""
+    place = 0.01 * (minutes - 1)
+    index = int(place)
+    upper, lower = (float(busy[i]) if i < len(busy) else 0.0 for i in (index, index + 1))
+    return upper + (lower - upper) * (place - index)
 
 
 def prices_of(summary: Summary, tables: Tables) -> list[PriceUsed]:
     """Every price that was applied, with its date and source."""
-    group = summary.groups["rates"]
     rows: list[PriceUsed] = []
-    for packed, (requests, _) in zip(group.keys.tolist(), group.sums.tolist(), strict=True):
+    for packed, (requests, _) in _items(summary.groups["rates"]):
         key, rate_row = packed >> 32, packed & 0xFFFFFFFF
         if not requests or key in tables.rates.unpriced:
             continue
         note = tables.rates.describe(key, rate_row)
         rows.append(
             PriceUsed(
-                model=note.model, provider=note.provider, tier=tables.rates.keys[key].tier, requests=requests,
+                model=note.model, provider=note.provider, tier=tables.rates.keys[key].tier, requests=int(requests),
                 rates=dict(note.rates), effective=note.effective, source=note.source, notes=list(note.assumed),
             )
         )  # fmt: skip
     return sorted(rows, key=lambda row: (-row.requests, row.provider, row.model, row.tier, row.effective))
 
 
-def warnings_of(books: Books) -> list[str]:
+def warnings_of(books: Books, volume: Volume) -> list[str]:
     """Findings that change how the figures are to be read."""
     found: list[str] = []
     if books.records and books.skipped.total / books.records > 0.01:
@@ -342,6 +367,13 @@ def warnings_of(books: Books) -> list[str]:
         found.append(
             f"{books.span.null_timestamps:,} requests carry no time: they are priced, but no cache can serve them"
         )
+    if volume.weight > 1:
+        found.append(
+            f"the log is a sample: a logged call stands for {volume.weight:.3g}; money is scaled up, requests are "
+            "counted as logged, and cache hits are lower bounds"
+        )
+    if books.span.days is None and books.span.null_timestamps < books.requests:
+        found.append("some rows carry dates, others only offsets from a start: the log has no span")
     cut = books.text_state.get("truncated", 0)
     if cut > 0.1 * books.requests:
         found.append(f"{cut / books.requests:.0%} of the prompts are cut short by the export: no text lever uses them")

@@ -6,60 +6,72 @@ interval treats days (or hours, in a short log) as the independent blocks; it kn
 
 from dataclasses import dataclass
 from math import sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from costplan.results import Basis, Estimate, exact, unknown
-from costplan.units import HOURS_PER_MONTH, MICROS_PER_SECOND, NANOS_PER_USD, SECONDS_PER_DAY
+from costplan.units import HOURS_PER_MONTH, MICROS_PER_SECOND, NANOS_PER_USD, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 MIN_FULL_DAYS = 3
 WEEK_DAYS = 7
 LEVEL = 0.95
+UNIT = "USD/month"
+_HOUR_US = SECONDS_PER_HOUR * MICROS_PER_SECOND
+_DAY_US = SECONDS_PER_DAY * MICROS_PER_SECOND
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Month:
-    """How hourly sums become monthly figures."""
+    """How hourly sums become monthly figures; linear, so that parts add up to their whole."""
 
-    blocks: NDArray[np.int64]
-    """By hour of the log: the block it belongs to, -1 = dropped."""
-    n_blocks: int
-    blocks_per_month: float
-    """0 where no monthly figure can be given; `missing` says why."""
-    widen: float
-    missing: str
-    note: str
+    logs_per_month: float = 0.0
+    """Months' worth of the whole log, for what has no time of its own; 0 = no monthly figure, `missing` says why."""
+    missing: str = ""
+    note: str = ""
+    first_hour: int = 0
+    block_hours: int = 1
+    n_blocks: int = 0
+    """0: every month is `logs_per_month` logs, without spread."""
+    blocks_per_month: float = 0.0
+    widen: float = 1.0
 
-    def sums(self, by_hour: NDArray[np.int64]) -> NDArray[np.float64]:
-        """USD by block of an hourly series (nano-dollars)."""
-        kept = self.blocks >= 0
-        return np.bincount(self.blocks[kept], weights=by_hour[kept], minlength=self.n_blocks) / NANOS_PER_USD
+    def value(self, hours: NDArray[np.int64], sums: NDArray[Any]) -> float | None:
+        """A month's worth of an hourly series, in its own unit. Hours below zero have no time (see `estimate`)."""
+        if not self.logs_per_month:
+            return None
+        if not self.n_blocks:
+            return float(sums.sum()) * self.logs_per_month
+        untimed = float(sums[hours < 0].sum())
+        return float(self._blocks(hours, sums).mean()) * self.blocks_per_month + untimed * self.logs_per_month
 
-    def estimate(self, by_hour: NDArray[np.int64], total: int, basis: Basis, note: str = "") -> Estimate:
-        """USD a month. `total` is the whole series' sum, rows without a time included; they scale the rest up.
+    def estimate(self, hours: NDArray[np.int64], sums: NDArray[Any], basis: Basis, note: str = "") -> Estimate:
+        """USD a month of a series of nano-dollars by epoch hour; what stands at hours below zero has no time.
 
-        Mean over blocks, two-sided Student t interval (df = blocks - 1), widened below a week of full days.
+        Mean over blocks, two-sided Student t interval (df = blocks - 1), widened below a week of full days. Rows
+        without a time are taken as spread evenly over the log.
         """
-        if not self.blocks_per_month:
-            return unknown("USD/month", self.missing)
-        timed = int(by_hour.sum())
-        scale = self.blocks_per_month * (total / timed if timed else 1.0)
-        if self.n_blocks == 0:  # --month-requests: `blocks_per_month` months of this log
-            return exact(total / NANOS_PER_USD * self.blocks_per_month, "USD/month", basis, note or self.note)
-        sums = self.sums(by_hour)
-        value = float(sums.mean()) * scale
-        if self.n_blocks < 2:
-            return Estimate(
-                value=value, low=0.0, high=2 * value, unit="USD/month", basis="assumed", note="one block only"
-            )
-        half = _student(self.n_blocks - 1) * float(sums.std(ddof=1)) / sqrt(self.n_blocks) * scale * self.widen
-        low, high = sorted((value - half, value + half))
-        if value >= 0:
-            low = max(low, 0.0)
-        return Estimate(
-            value=value, low=low, high=high, level=LEVEL, unit="USD/month", basis=basis, note=note or self.note
-        )
+        value = self.value(hours, sums / NANOS_PER_USD)
+        if value is None:
+            return unknown(UNIT, self.missing)
+        if not self.n_blocks:
+            return exact(value, UNIT, basis, note or self.note)
+        blocks = self._blocks(hours, sums / NANOS_PER_USD)
+        half = _student(self.n_blocks - 1) * float(blocks.std(ddof=1)) / sqrt(self.n_blocks)
+        timed, untimed = (abs(float(sums[where].sum())) for where in (hours >= 0, hours < 0))
+        half *= self.blocks_per_month * self.widen * (1 + untimed / timed if timed else 1.0)
+        low, high = value - half, value + half
+        # what is not negative in any hour is not negative in a month, and the other way round
+        low = max(low, 0.0) if (sums >= 0).all() else low
+        high = min(high, 0.0) if (sums <= 0).all() else high
+        return Estimate(value=value, low=low, high=high, level=LEVEL, unit=UNIT, basis=basis, note=note or self.note)
+
+    def _blocks(self, hours: NDArray[np.int64], sums: NDArray[Any]) -> NDArray[np.float64]:
+        """Sum of the series in each block; hours outside the blocks are dropped."""
+        block = (hours - self.first_hour) // self.block_hours
+        kept = (hours >= 0) & (block >= 0) & (block < self.n_blocks)
+        return np.bincount(block[kept], sums[kept], self.n_blocks).astype(np.float64)
 
 
 def _student(degrees: int) -> float:
@@ -69,38 +81,45 @@ def _student(degrees: int) -> float:
 
 
 def month_of(
-    hours: NDArray[np.int64],
-    *,
     start_us: int | None,
     end_us: int | None,
-    requests: int,
-    month_requests: float | None,
-    partial: bool,
+    *,
+    requests: float,
+    month_requests: float | None = None,
+    partial: bool = False,
+    mixed_clocks: bool = False,
 ) -> Month:
-    """Decide which hours (epoch hours, sorted) make the month.
+    """Which part of the log makes the month.
 
-    `start_us`, `end_us` bound the log (None: no row has a time). `month_requests` replaces the extrapolation in time.
+    `start_us`, `end_us` bound the log (None: no row has a time); `mixed_clocks`: some rows carry dates, others only
+    offsets. `month_requests` replaces the extrapolation in time; `requests` are the calls that the log stands for.
     """
-    none = np.full(len(hours), -1, dtype=np.int64)
     if month_requests is not None:
-        return Month(none, 0, month_requests / max(requests, 1), 1.0, "", f"at {month_requests:,.0f} requests a month")
+        return Month(
+            logs_per_month=month_requests / max(requests, 1), note=f"at {month_requests:,.0f} requests a month"
+        )
     if partial:
-        return Month(none, 0, 0.0, 1.0, "a first look at part of the log gives no month: run without --head", "")
+        return Month(missing="a first look at part of the log gives no month: run without --head")
     if start_us is None or end_us is None:
-        return Month(none, 0, 0.0, 1.0, "no row carries a time: give --month-requests", "")
-    days = (end_us - start_us) / (SECONDS_PER_DAY * MICROS_PER_SECOND)
+        return Month(missing="no row carries a time: give --month-requests")
+    if mixed_clocks:
+        return Month(missing="some rows carry dates, others only offsets: give --month-requests")
+    days = (end_us - start_us) / _DAY_US
     if days < 1:
-        return Month(none, 0, 0.0, 1.0, "the log spans less than 24 hours: give --month-requests", "")
-    first_day, last_day = (us // (SECONDS_PER_DAY * MICROS_PER_SECOND) for us in (start_us, end_us))
-    full_days = int(last_day - first_day - 1)
-    day = hours // 24
+        return Month(missing="the log spans less than 24 hours: give --month-requests")
+    logs_per_month = HOURS_PER_MONTH / 24 / days
+    first_day = start_us // _DAY_US + 1
+    full_days = end_us // _DAY_US - first_day
     if full_days >= MIN_FULL_DAYS:
-        blocks = np.where((day > first_day) & (day < last_day), day - first_day - 1, -1)
-        widen = sqrt(max(1.0, WEEK_DAYS / full_days))
-        note = f"{full_days} full days; partial days at the edges dropped"
-        return Month(blocks, full_days, HOURS_PER_MONTH / 24, widen, "", note)
-    n_hours = max(2, round(days * 24))
-    blocks = np.clip(hours - start_us // (3600 * MICROS_PER_SECOND), 0, n_hours - 1)
-    blocks = np.where(hours >= 0, blocks, -1)
-    note = f"{days:.1f} days only: hours are the blocks, widened for the missing weekdays"
-    return Month(blocks, n_hours, HOURS_PER_MONTH * n_hours / (days * 24), sqrt(WEEK_DAYS / days), "", note)
+        return Month(
+            logs_per_month=logs_per_month, note=f"{full_days} full days; partial days at the edges dropped",
+            first_hour=first_day * 24, block_hours=24, n_blocks=full_days, blocks_per_month=HOURS_PER_MONTH / 24,
+            widen=sqrt(max(1.0, WEEK_DAYS / full_days)),
+        )  # fmt: skip
+    first_hour = start_us // _HOUR_US
+    n_hours = end_us // _HOUR_US - first_hour + 1
+    return Month(
+        logs_per_month=logs_per_month, note=f"{days:.1f} days only: hours are the blocks, widened for missing weekdays",
+        first_hour=first_hour, n_blocks=n_hours, blocks_per_month=n_hours * logs_per_month,
+        widen=sqrt(max(1.0, WEEK_DAYS / days)),
+    )  # fmt: skip

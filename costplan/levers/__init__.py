@@ -6,7 +6,7 @@ so "after" is the same whatever order the savings are told in, and the parts alw
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import combinations, pairwise
 from math import factorial
 
 import numpy as np
@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 LADDER = ("response_cache", "prompt_cache_marked", "prompt_cache_automatic", "batch_marked", "batch_rest")
 """Physical order. Bit i of a set's number stands for LADDER[i]."""
 N_SETS = 1 << len(LADDER)
-Money = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Shares:
     """How one lever's saving depends on what else is done; nano-dollars over the log's span."""
 
@@ -27,31 +26,39 @@ class Shares:
     """After all counted levers before it in physical order."""
     shapley: float
     """Mean marginal saving over all orders of the counted levers (Shapley 1953): the fair share of the total."""
+    weights: NDArray[np.float64]
+    """By set: `shapley` is their scalar product with the costs of the sets, so a series has a Shapley share too."""
     low: int
     high: int
+    """Least and most that the lever saves, over all orders of the counted levers."""
 
 
-def climb(values: Sequence[int], counted: Sequence[int]) -> dict[int, Shares]:
-    """Savings of the levers `counted` (indices into LADDER), from the cost of every set of levers.
+def climb(values: Sequence[int], counted: Sequence[int], given: Sequence[int] = ()) -> dict[int, Shares]:
+    """Savings of the levers `counted` (indices into LADDER) on top of `given`, from the cost of every set of levers.
 
-    The marginals in physical order sum to `values[0] - values[all counted]`, and so do the Shapley shares.
+    The marginals in physical order sum to the cost of `given` less that of `given` and `counted`; so do the shares.
     """
     shares: dict[int, Shares] = {}
+    n, base = len(counted), mask_of(given)
     for lever in counted:
         others = [other for other in counted if other != lever]
-        gains: list[tuple[int, int]] = []
-        for chosen in range(1 << len(others)):
-            before = sum(1 << other for i, other in enumerate(others) if chosen >> i & 1)
-            gains.append((chosen.bit_count(), int(values[before]) - int(values[before | 1 << lever])))
-        n = len(counted)
-        weight = [factorial(size) * factorial(n - size - 1) / factorial(n) for size in range(n)]
-        earlier = sum(1 << other for other in others if other < lever)
+        bit = 1 << lever
+        weights = np.zeros(len(values))
+        gains: dict[int, int] = {}
+        for size in range(n):
+            weight = factorial(size) * factorial(n - size - 1) / factorial(n)
+            for chosen in combinations(others, size):
+                before = base | mask_of(chosen)
+                gains[before] = int(values[before]) - int(values[before | bit])
+                weights[before] += weight
+                weights[before | bit] -= weight
         shares[lever] = Shares(
-            standalone=gains[0][1],
-            marginal=int(values[earlier]) - int(values[earlier | 1 << lever]),
-            shapley=sum(weight[size] * gain for size, gain in gains),
-            low=min(gain for _, gain in gains),
-            high=max(gain for _, gain in gains),
+            standalone=gains[base],
+            marginal=gains[base | mask_of([other for other in others if other < lever])],
+            shapley=sum(float(weights[before]) * gain for before, gain in gains.items()),
+            weights=weights,
+            low=min(gains.values()),
+            high=max(gains.values()),
         )
     return shares
 
@@ -61,18 +68,16 @@ def mask_of(levers: Sequence[int]) -> int:
     return sum(1 << lever for lever in levers)
 
 
-def worthwhile(values: Sequence[int], candidates: Sequence[int]) -> list[int]:
-    """The candidates that pay: those whose marginal saving in physical order is negative are left out, one by one."""
-    counted = list(candidates)
-    while counted:
-        shares = climb(values, counted)
-        worst = min(counted, key=lambda lever: shares[lever].marginal)
-        if shares[worst].marginal >= 0:
-            break
-        counted.remove(worst)
-    return counted
+def worthwhile(values: Sequence[int], candidates: Sequence[int], given: Sequence[int] = ()) -> list[int]:
+    """The candidates that pay on top of `given`, in physical order.
 
-
-def all_orders(levers: Sequence[int]) -> list[tuple[int, ...]]:
-    """Every order in which the levers could be told; for tests and small sets."""
-    return list(permutations(levers))
+    Of all subsets in which no lever costs more than it saves at its place, the cheapest; of equals, the smallest.
+    """
+    best: tuple[int, ...] = ()
+    for size in range(1, len(candidates) + 1):
+        for chosen in combinations(sorted(candidates), size):
+            steps = [int(values[mask_of([*given, *chosen[:done]])]) for done in range(size + 1)]
+            pays = all(before >= after for before, after in pairwise(steps))
+            if pays and steps[-1] < int(values[mask_of([*given, *best])]):
+                best = chosen
+    return list(best)

@@ -1,151 +1,239 @@
-"""What each rung rests on: the evidence, the one-line summary and what is missing where a rung has nothing to act on."""
+"""What each rung rests on: the evidence, the one-line summary and what is missing where a rung has nothing to act on.
 
+Where a prefix breaks it counts in tokens; the text that stood there is long forgotten.
+"""
+
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from costplan.costing import Summary
-from costplan.levers import LADDER
-from costplan.levers.prompt_cache import Policies
+from costplan.costing import BucketJob, Summary
+from costplan.engine import concat, read_batch, take
+from costplan.levers.prompt_cache import FOREVER, Policies, blocks_of, contiguous, held
 from costplan.levers.response_cache import CacheSetting, Replayed
-from costplan.units import NANOS_PER_USD, format_duration
+from costplan.levers.rungs import Evidence
+from costplan.units import format_duration
 
-Evidence = tuple[list[int], list[dict[str, Any]], list[str], list[str]]
+Ints = NDArray[np.int64]
+Facts = dict[str, Any]
+MIN_SITE_REQUESTS = 20
+_BREAK_COLUMNS = (
+    "gid", "time_us", "site", "input_tokens", "total_weight", "blocks_valid", "block_key", "block_weight", "block_end",
+)  # fmt: skip
 
 
-def evidence_of(
-    summary: Summary, prefix: dict[str, int], replayed: list[Replayed], grid: tuple[CacheSetting, ...],
-    capacities: list[dict[str, Any]], block_capacities: list[dict[str, Any]], policies: Policies, cut: dict[str, int],
-) -> Evidence:  # fmt: skip
-    """(levers present, evidence, summaries, what is missing), the last three by lever in ladder order."""
-    response, response_line = _response(summary, replayed, grid, capacities)
-    prompt = _prompt(prefix, block_capacities)
-    batch = {"marked_requests": prefix["marked_requests"], "other_candidates": prefix["rest_requests"]}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheFacts:
+    """What the simulation of the response cache found, and what asking and keeping costs."""
+
+    settings: tuple[CacheSetting, ...]
+    """The first one is the ladder's."""
+    replayed: list[Replayed]
+    capacities: list[Facts]
+    lookup_nanos: float
+    store_nanos_per_output_token: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrefixFacts:
+    """What the simulation of the prompt caches found."""
+
+    sums: dict[str, int]
+    capacities: list[Facts]
+    first_break: list[Facts]
+    policies: Policies
+    cut_lengths: dict[str, int]
+
+
+def cache_grid(chosen: CacheSetting) -> tuple[CacheSetting, ...]:
+    """The ladder's setting first, then the neighbours a reader would ask for: lifetimes x policies, and scopes."""
+    grid = [chosen]
+    for ttl_s in (300.0, 3600.0, 86_400.0, 604_800.0):
+        grid += [CacheSetting(ttl_s, policy, chosen.scope, None) for policy in ("store", "sliding")]
+    grid += [CacheSetting(chosen.ttl_s, chosen.policy, scope, None) for scope in ("global", "user")]
+    return tuple(dict.fromkeys(grid))
+
+
+def evidence_of(summary: Summary, cache: CacheFacts, prefix: PrefixFacts, weight: float) -> Evidence:
+    """The evidence of every lever. `weight`: calls that a logged one stands for; above 1, the log misses repeats."""
+    sums = prefix.sums
+    response, prompt = _response(summary, cache, weight), _prompt(prefix)
+    batch = {"marked_requests": sums["marked_requests"], "other_candidates": sums["rest_requests"]}
+    if weight > 1:
+        response["lower_bound"] = prompt["lower_bound"] = "the log is a sample: of two equal requests it may hold one"
     used = np.unique(summary.groups["rates"].keys >> 32)
-    modes = set(policies.mode[used].tolist()) if len(used) else set[int]()
-    has_blocks = prefix["all_blocks"] > 0
-    present = [
-        lever
-        for lever, there in enumerate(
-            (
-                response["eligible_requests"] > 0, 2 in modes and has_blocks, 1 in modes and has_blocks,
-                prefix["marked_requests"] > 0, prefix["rest_requests"] > 0,
-            )
-        )
-        if there
-    ]  # fmt: skip
-    ceiling = prompt["ceiling"]["token_share"]
-    logged = prompt["logged"]["token_share"]
-    lines = [
-        response_line,
-        f"up to {ceiling:.0%} of prompt tokens repeat" if ceiling is not None else "",
-        f"{logged:.1%} of input read from cache today" if logged is not None else "cached tokens are not in the log",
-        f"{prefix['marked_requests']:,} calls marked as able to wait",
-        f"{prefix['rest_requests']:,} single calls, if none is waited for",
-    ]
-    missing = _missing(summary, cut)
-    return present, [response, prompt, prompt, batch, batch], lines, missing
+    modes = set(prefix.policies.mode[used].tolist()) if sums["all_blocks"] else set[int]()
+    there = (
+        response["eligible_requests"] > 0,
+        2 in modes,
+        1 in modes,
+        sums["marked_requests"] > 0,
+        sums["rest_requests"] > 0,
+    )
+    return Evidence(
+        present=tuple(lever for lever, is_there in enumerate(there) if is_there),
+        facts=(response, prompt, prompt, batch, batch),
+        summary=(
+            _cache_line(response, cache.settings[0]),
+            _line("up to {:.0%} of prompt tokens repeat", prompt["ceiling"]["token_share"], ""),
+            _line(
+                "{:.1%} of input read from cache today",
+                prompt["logged"]["token_share"],
+                "cached tokens are not in the log",
+            ),
+            f"{sums['marked_requests']:,} calls marked as able to wait",
+            f"{sums['rest_requests']:,} single calls, if none is waited for",
+        ),
+        missing=_missing(summary, prefix),
+    )
 
 
-def _response(
-    summary: Summary, replayed: list[Replayed], grid: tuple[CacheSetting, ...], capacities: list[dict[str, Any]]
-) -> tuple[dict[str, Any], str]:
+def _line(text: str, share: float | None, unknown: str) -> str:
+    return unknown if share is None else text.format(share)
+
+
+def _cache_line(response: Facts, chosen: CacheSetting) -> str:
+    hits = response["hits"]
+    not_literal = hits["normalised"] / max(1, hits["exact"] + hits["normalised"])
+    ttl = format_duration(chosen.ttl_s)
+    return f"hit {response['hit_share']:.1%}, TTL {ttl}; {not_literal:.0%} not literal, unverified"
+
+
+def _response(summary: Summary, cache: CacheFacts, weight: float) -> Facts:
     requests = max(summary.counts["requests"], 1)
     cost = max(int(summary.groups["kind"].column(2).sum()), 1)
-    hits: NDArray[np.int64] = np.sum([part.hits for part in replayed], axis=0, dtype=np.int64)
-    frontier = [_point(setting, int(n), int(usd), requests, cost) for setting, (n, usd) in zip(grid, hits, strict=True)]
-    chosen = grid[0]
+
+    def point(setting: CacheSetting, hits: int, nanos: int) -> Facts:
+        return {
+            "threshold": 1.0, "ttl_s": setting.ttl_s, "policy": setting.policy, "scope": setting.scope,
+            "capacity": setting.capacity, "hit_share": hits / requests, "hit_usd_share": nanos / cost,
+            "wrong_share": None, "wrong_per_1k_requests": None,
+        }  # fmt: skip
+
+    chosen = cache.settings[0]
+    hits = np.array([part.hits for part in cache.replayed], dtype=np.int64).sum(axis=0).tolist()
+    frontier = [point(setting, *sums) for setting, sums in zip(cache.settings, hits, strict=True)]
     frontier += [
-        _point(CacheSetting(chosen.ttl_s, chosen.policy, "global", c["capacity"]), c["hits"], c["cost"], requests, cost)
-        for c in capacities
+        point(CacheSetting(chosen.ttl_s, chosen.policy, "global", c["capacity"]), c["hits"], c["cost"])
+        for c in cache.capacities
     ]
-    exact = sum(len(part.exact_gid) for part in replayed)
-    normalised = sum(len(part.normalised_gid) for part in replayed)
-    eligible = sum(part.eligible for part in replayed)
-    mean_usd = cost / NANOS_PER_USD / requests
-    evidence = {
-        "eligible_requests": eligible,
-        "distinct_prompts": sum(part.distinct for part in replayed),
-        "not_eligible": {
-            name.removeprefix("uncacheable:"): n for name, n in sorted(summary.counts.items()) if name.startswith("uncacheable:")
-        },
+    exact = sum(len(part.exact_gid) for part in cache.replayed)
+    normalised = sum(len(part.normalised_gid) for part in cache.replayed)
+    reasons = [name for name in sorted(summary.counts) if name.startswith("uncacheable:")]
+    return {
+        "eligible_requests": sum(part.eligible for part in cache.replayed),
+        "distinct_prompts": sum(part.distinct for part in cache.replayed),
+        "not_eligible": {name.removeprefix("uncacheable:"): summary.counts[name] for name in reasons},
         "hits": {"exact": exact, "normalised": normalised, "semantic": 0},
         "hit_share": (exact + normalised) / requests,
         "wrong_basis": "unverified",
         "wrong_share": None,
         "frontier": frontier,
         "recommended": frontier[0],
-        "by_scope": [point for point in frontier if point["ttl_s"] == chosen.ttl_s and point["policy"] == chosen.policy and point["capacity"] is None],
-        "break_even_hit_share": 0.0034e-6 / mean_usd if mean_usd else None,
+        "by_scope": [
+            p
+            for p in frontier
+            if (p["ttl_s"], p["policy"], p["capacity"]) == (chosen.ttl_s, chosen.policy, None)
+        ],
+        "break_even_hit_share": _break_even(summary, cache, cost / weight),
         "note": "exact hits repeat the very same request; normalised hits differ in case, blanks or final punctuation",
     }  # fmt: skip
-    line = f"hit {evidence['hit_share']:.1%}, TTL {format_duration(chosen.ttl_s)}; {_share(normalised, exact + normalised)} not literal, unverified"
-    return evidence, line
 
 
-def _point(setting: CacheSetting, hits: int, usd: int, requests: int, cost: int) -> dict[str, Any]:
-    return {
-        "threshold": 1.0, "ttl_s": setting.ttl_s, "policy": setting.policy, "scope": setting.scope,
-        "capacity": setting.capacity, "hit_share": hits / requests, "hit_usd_share": usd / cost, "wrong_share": None,
-        "wrong_per_1k_requests": None,
-    }  # fmt: skip
+def _break_even(summary: Summary, cache: CacheFacts, cost: float) -> float | None:
+    """The hit share h that pays for the cache: h x cost of a call = asking + (1 - h) x keeping an answer."""
+    priced = summary.counts["priced"]
+    if not priced:
+        return None
+    keep = cache.store_nanos_per_output_token * summary.counts["output_tokens"] / priced
+    return (cache.lookup_nanos + keep) / (cost / priced + keep)
 
 
-def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.0%}" if whole else "0%"
+def _prompt(prefix: PrefixFacts) -> Facts:
+    sums = prefix.sums
 
+    def ratio(part: str, whole: str) -> float | None:
+        return sums[part] / sums[whole] if sums[whole] else None
 
-def _prompt(prefix: dict[str, int], block_capacities: list[dict[str, Any]]) -> dict[str, Any]:
-    def ratio(a: str, b: str) -> float | None:
-        return prefix[a] / prefix[b] if prefix[b] else None
-
-    reported = prefix["cache_reported_rows"] > 0
     return {
         "ceiling": {
             "block_share": ratio("ceiling_blocks", "all_blocks"),
             "token_share": ratio("ceiling_tokens", "block_row_tokens"),
-            "blocks": prefix["all_blocks"],
-            "hit_blocks": prefix["ceiling_blocks"],
-            "hit_tokens": prefix["ceiling_tokens"],
-            "requests": prefix["block_rows"],
+            "blocks": sums["all_blocks"],
+            "hit_blocks": sums["ceiling_blocks"],
+            "hit_tokens": sums["ceiling_tokens"],
+            "requests": sums["block_rows"],
         },
-        "by_capacity": block_capacities,
+        "by_capacity": prefix.capacities,
         "logged": {
-            "token_share": ratio("logged_read_tokens", "priced_input_tokens") if reported else None,
+            "token_share": ratio("logged_read_tokens", "priced_input_tokens") if sums["cache_reported_rows"] else None,
             "reported_request_share": ratio("cache_reported_rows", "priced_rows"),
         },
         "simulated": {"token_share": ratio("simulated_read_tokens", "priced_input_tokens")},
+        "first_break": prefix.first_break,
     }
 
 
-def _missing(summary: Summary, cut: dict[str, int]) -> list[str]:
-    counts = summary.counts
-    full, requests = counts["text:full"], counts["requests"]
-    if full == 0 and counts["text:truncated"]:
-        text = (
-            "the export cuts the prompts"
-            + (f" at {max(cut.values())} characters" if cut else "")
-            + ": export whole ones"
-        )
-    elif full == 0 and counts["text:redacted"]:
-        text = "the prompts are masked: needs the text, or hashes of it"
-    elif full < requests and full == 0:
-        text = "needs prompt text: the log holds token counts only"
-    else:
+@dataclass(frozen=True, slots=True, eq=False)
+class Breaks:
+    """Per request with a known prefix: call site, tokens shared with an earlier prompt, tokens of the prompt."""
+
+    site: NDArray[np.uint64]
+    shared: Ints
+    prompt: Ints
+
+
+def breaks_of_bucket(job: BucketJob) -> Breaks:
+    """How far each prompt of a bucket runs along an earlier one, however old."""
+    rows = concat([read_batch(path, job.bucket, _BREAK_COLUMNS) for path in job.files])
+    rows = take(rows, np.lexsort((rows["gid"], rows["time_us"])))
+    n = len(rows["gid"])
+    blocks = blocks_of(rows)
+    found, _ = held(blocks, np.ones(n, dtype=np.bool_), np.full(n, FOREVER, dtype=np.int64))
+    _, tokens = contiguous(blocks, found, n)
+    some = np.bincount(blocks.row, minlength=n) > 0
+    return Breaks(rows["site"][some], tokens[some], rows["input_tokens"][some])
+
+
+def first_break_of(parts: list[Breaks], name: dict[int, str]) -> list[Facts]:
+    """Per call site with enough requests, where prompts stop repeating an earlier one: median tokens, most used first.
+
+    A prompt that shares nothing counts as broken at token 0.
+    """
+    site, shared, prompt = (
+        np.concatenate([getattr(part, column) for part in parts]) for column in ("site", "shared", "prompt")
+    )
+    order = np.argsort(site, kind="stable")
+    keys, starts, counts = np.unique(site[order], return_index=True, return_counts=True)
+    rows: list[Facts] = []
+    for key, start, count in zip(keys.tolist(), starts.tolist(), counts.tolist(), strict=True):
+        if count >= MIN_SITE_REQUESTS:
+            mine = order[start : start + count]
+            rows.append(
+                {
+                    "call_site": name[key], "requests": count, "prompt_tokens_p50": float(np.median(prompt[mine])),
+                    "shared_tokens_p50": float(np.median(shared[mine])),
+                }
+            )  # fmt: skip
+    return sorted(rows, key=lambda row: (-row["requests"], row["call_site"]))
+
+
+def _missing(summary: Summary, prefix: PrefixFacts) -> tuple[str, ...]:
+    counts, cut_lengths = summary.counts, prefix.cut_lengths
+    if counts["text:full"]:
         text = "no request may be answered from a cache (tool calls, time words, high temperature)"
-    unpriced = counts["priced"] == 0
-    provider = (
-        "no priced call goes to a provider with a known prompt cache"
-        if not unpriced
-        else "needs prices: no call could be priced"
-    )
-    blocks = provider if full or unpriced else text
-    batch = (
-        "no call is marked as able to wait: --batchable TAG"
-        if not unpriced
-        else "needs prices: no call could be priced"
-    )
-    missing = [text, blocks, blocks, batch, batch]
-    assert len(missing) == len(LADDER)
-    return missing
+    elif counts["text:truncated"]:
+        at = f" at {max(cut_lengths.values())} characters" if cut_lengths else ""
+        text = f"the export cuts the prompts{at}: export whole ones"
+    elif counts["text:redacted"]:
+        text = "the prompts are masked: needs the text, or hashes of it"
+    else:
+        text = "needs prompt text: the log holds token counts only"
+    if not counts["priced"]:
+        unpriced = "needs prices: no call could be priced"
+        return text, unpriced, unpriced, unpriced, unpriced
+    blocks = "no priced call goes to a provider with a known prompt cache" if prefix.sums["all_blocks"] else text
+    batch = "no call is marked as able to wait: --batchable TAG"
+    return text, blocks, blocks, batch, batch

@@ -1,10 +1,15 @@
-"""From the cost of every set of levers to the rungs, the two totals and the opportunities of a plan."""
+"""From the cost of every set of levers to the rungs, the two totals and the opportunities of a plan.
+
+Told in this order: what is defensible today, in physical order, then what needs a test, on top of it. So the marginal
+savings of each part add up to its total. What a contract makes of list prices is not known here.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from costplan.costing import Keyed
@@ -13,153 +18,202 @@ from costplan.month import Month
 from costplan.results import After, AfterTotal, Basis, Estimate, Opportunity, Rung, unknown
 from costplan.units import HOURS_PER_MONTH, NANOS_PER_USD
 
-_LEVER = ("response_cache", "prompt_cache", "prompt_cache", "batch", "batch")
-_LABEL = (
-    "exact cache",
-    "prompt cache (mark prefixes)",
-    "prompt cache (keep warm)",
-    "batch tier (marked calls)",
-    "batch tier (if calls can wait)",
-)
-_DEFENSIBLE = (True, True, False, True, False)
-_BASIS: tuple[Basis, ...] = ("simulated", "simulated", "simulated", "priced", "priced")
-_EFFORT_DAYS = (2.0, 1.0, 2.0, 2.0, 3.0)
-_RISK = ("none", "none", "needs-test", "none", "needs-test")
-_NEXT = (
-    "put a cache with the shown TTL before this call site and compare the answers it serves for a week",
-    "mark the end of the system prompt (cache_control) and watch cache_read_input_tokens",
-    "send a stable prompt_cache_key for this call site and watch cached_tokens",
-    "send these calls through the provider's batch endpoint",
-    "ask whether anyone waits for this call; if not, tag it and send it through the batch endpoint",
-)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lever:
+    """What is known about a lever beforehand."""
+
+    rung: Literal["response_cache", "prompt_cache", "batch"]
+    label: str
+    defensible: bool
+    """It changes no answer and nobody has to wait or agree."""
+    basis: Basis
+    effort_days: float
+    next_experiment: str
+
+    @property
+    def risk(self) -> Literal["none", "needs-test"]:
+        return "none" if self.defensible else "needs-test"
+
+
+LEVERS = (
+    Lever(
+        rung="response_cache", label="exact cache", defensible=True, basis="simulated", effort_days=2.0,
+        next_experiment="put a cache with the shown TTL before this call site and compare the answers it serves for a "
+        "week",
+    ),
+    Lever(
+        rung="prompt_cache", label="prompt cache (mark prefixes)", defensible=True, basis="simulated", effort_days=1.0,
+        next_experiment="mark the end of the system prompt (cache_control) and watch cache_read_input_tokens",
+    ),
+    Lever(
+        rung="prompt_cache", label="prompt cache (keep warm)", defensible=False, basis="simulated", effort_days=2.0,
+        next_experiment="send a stable prompt_cache_key for this call site and watch cached_tokens",
+    ),
+    Lever(
+        rung="batch", label="batch tier (marked calls)", defensible=True, basis="priced", effort_days=2.0,
+        next_experiment="send these calls through the provider's batch endpoint",
+    ),
+    Lever(
+        rung="batch", label="batch tier (if calls can wait)", defensible=False, basis="priced", effort_days=3.0,
+        next_experiment="ask whether anyone waits for this call; if not, tag it and send it through the batch endpoint",
+    ),
+)  # fmt: skip
+"""By index into LADDER."""
+BATCH_REST = LADDER.index("batch_rest")
+CAN_WAIT = "if all of these calls can wait up to a day; none can is the low end"
+NO_CONTRACT_MODEL = "the contract's terms are not applied: cash is taken to equal usage"
+SITE_NOTE = "the lever's interval, in proportion to the site's share of the saving in the log"
 MIN_SHARE = 0.0005
-"""Opportunities below this share of the month's cost are not worth a line."""
+"""Opportunities below this share of the cost are not worth a line."""
+MAX_SITES = 20
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What the rungs rest on; the tuples are by lever."""
+
+    present: tuple[int, ...]
+    """Levers that have requests to act on."""
+    facts: tuple[dict[str, Any], ...]
+    summary: tuple[str, ...]
+    missing: tuple[str, ...]
+    """What it would take, where a lever has nothing to act on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ladder:
-    """Everything the rungs are made of."""
+    """The cost of every set of levers, by hour and by call site, and what that makes a month."""
 
     by_hour: Keyed
     by_site: Keyed
     month: Month
-    present: Sequence[int]
-    """Levers that have requests to act on."""
-    evidence: Sequence[dict[str, Any]]
-    summary: Sequence[str]
-    missing: Sequence[str]
-    """Per lever: what it would take, where it has nothing to act on."""
+    contract: bool = False
 
     def totals(self) -> list[int]:
         """Nano-dollars of every set over the whole log."""
-        return [int(v) for v in self.by_site.sums.sum(axis=0)]
+        return self.by_site.sums.sum(axis=0).tolist()
+
+    def usd_month(self, weights: NDArray[Any], basis: Basis) -> Estimate:
+        """A month of a weighted sum of sets."""
+        return self.month.estimate(self.by_hour.keys, self.by_hour.sums @ weights, basis)
+
+    def cost(self, levers: Sequence[int], basis: Basis) -> Estimate:
+        """What a month costs with these levers."""
+        return self.usd_month(_unit(mask_of(levers)), basis)
+
+    def saving(self, weights: NDArray[Any], lever: int) -> Estimate:
+        """A month of savings; whether calls can wait is the user's to say, so the rest of the batch tier is a range."""
+        saving = self.usd_month(weights, LEVERS[lever].basis)
+        if lever != BATCH_REST or saving.value is None or saving.low is None or saving.high is None:
+            return saving
+        return replace(
+            saving, low=min(0.0, saving.low), high=max(0.0, saving.high), level=None, basis="assumed", note=CAN_WAIT
+        )
+
+    def adding(self, before: Sequence[int], lever: int) -> Estimate:
+        """Monthly saving of one more lever."""
+        return self.saving(_unit(mask_of(before)) - _unit(mask_of([*before, lever])), lever)
 
 
-def rungs_of(ladder: Ladder) -> tuple[list[Rung], list[int], list[int]]:
-    """(rungs, defensible levers, all counted levers); a rung with a negative saving is shown and not counted."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The rungs and which of them count."""
+
+    rungs: list[Rung]
+    defensible: list[int]
+    counted: list[int]
+    """The defensible levers, then the others that pay on top; the order in which the marginal savings are told."""
+
+
+def _unit(mask: int) -> NDArray[np.int64]:
+    weights = np.zeros(1 << len(LADDER), dtype=np.int64)
+    weights[mask] = 1
+    return weights
+
+
+def rungs_of(ladder: Ladder, evidence: Evidence) -> Told:
+    """The rungs; one that does not pay is shown with what it would cost, and is not counted."""
     totals = ladder.totals()
-    candidates = [lever for lever in ladder.present if _headline(ladder, totals, lever)]
+    candidates = [lever for lever in evidence.present if _is_headline(ladder, lever)]
+    potential = [lever for lever in evidence.present if lever not in candidates]
     defensible = worthwhile(totals, candidates)
-    potential = [lever for lever in ladder.present if lever not in candidates]
-    counted = _add_worthwhile(totals, defensible, potential)
-    shares, everything = climb(totals, defensible), climb(totals, counted)
+    extra = worthwhile(totals, potential, given=defensible)
+    counted = [*defensible, *extra]
+    fair = climb(totals, defensible) | climb(totals, extra, given=defensible)
     rungs: list[Rung] = []
-    done: list[int] = []
-    order = [lever for lever in ladder.present if lever in candidates] + potential
-    for lever in order:
-        if lever in counted:
-            before = list(done)
-            done.append(lever)
-        else:
-            before = [other for other in done if other < lever]
-        share = shares.get(lever) or everything.get(lever)
-        rungs.append(_rung(ladder, totals, lever, before, share, headline=lever in candidates))
-    for lever_name in ("response_cache", "prompt_cache", "batch"):
-        if all(rung.lever != lever_name for rung in rungs):
-            rungs.append(_absent(ladder, _LEVER.index(lever_name)))
-    return rungs, defensible, counted
+    for lever in (*candidates, *potential):
+        told = defensible if lever in candidates else counted
+        before = told[: told.index(lever)] if lever in told else _least(totals, told, lever)
+        orders = climb(totals, sorted({*counted, lever}))[lever]
+        rungs.append(_rung(ladder, evidence, lever, before, fair.get(lever), orders, headline=lever in candidates))
+    for name in ("response_cache", "prompt_cache", "batch"):
+        if all(rung.lever != name for rung in rungs):
+            rungs.append(_absent(evidence, next(i for i, lever in enumerate(LEVERS) if lever.rung == name)))
+    return Told(rungs, defensible, counted)
 
 
-def _headline(ladder: Ladder, totals: list[int], lever: int) -> bool:
+def _is_headline(ladder: Ladder, lever: int) -> bool:
     """Defensible today, unless its interval is wider than the saving itself."""
-    if not _DEFENSIBLE[lever]:
+    if not LEVERS[lever].defensible:
         return False
-    saving = _saving(ladder, totals, [], lever)
+    saving = ladder.adding([], lever)
     if saving.value is None or saving.low is None or saving.high is None:
         return True
     return (saving.high - saving.low) / 2 <= abs(saving.value) or saving.value <= 0
 
 
-def _add_worthwhile(totals: list[int], defensible: list[int], potential: list[int]) -> list[int]:
-    counted = list(defensible)
-    for lever in potential:
-        if totals[mask_of(counted)] > totals[mask_of([*counted, lever])]:
-            counted.append(lever)
-    return counted
+def _least(totals: list[int], told: list[int], lever: int) -> list[int]:
+    """After which levers one that is not counted is shown: at its own place or at the end, where it saves less."""
 
+    def saved(before: list[int]) -> int:
+        return totals[mask_of(before)] - totals[mask_of([*before, lever])]
 
-def _saving(ladder: Ladder, totals: list[int], before: list[int], lever: int) -> Estimate:
-    """Monthly saving of adding one lever to others."""
-    a, b = mask_of(before), mask_of([*before, lever])
-    series = ladder.by_hour.column(a) - ladder.by_hour.column(b)
-    saving = ladder.month.estimate(series, totals[a] - totals[b], _BASIS[lever])
-    if lever == LADDER.index("batch_rest") and saving.value is not None:
-        return Estimate(
-            value=saving.value, low=0.0, high=saving.high, unit=saving.unit, basis="assumed",
-            note="if all of these calls can wait up to a day; none can is the low end",
-        )  # fmt: skip
-    return saving
+    return min(told, [other for other in told if other < lever], key=saved)
 
 
 def _rung(
-    ladder: Ladder, totals: list[int], lever: int, before: list[int], share: Shares | None, *, headline: bool
-) -> Rung:
-    marginal = _saving(ladder, totals, before, lever)
+    ladder: Ladder, evidence: Evidence, lever: int, before: Sequence[int], fair: Shares | None, orders: Shares,
+    *, headline: bool,
+) -> Rung:  # fmt: skip
+    totals = ladder.totals()
     left = totals[mask_of(before)]
     saved = left - totals[mask_of([*before, lever])]
+    marginal = ladder.adding(before, lever)
+    cash = replace(marginal, note=NO_CONTRACT_MODEL) if ladder.contract else marginal
     return Rung(
-        lever=_LEVER[lever],  # type: ignore[arg-type]
-        label=_LABEL[lever],
+        lever=LEVERS[lever].rung,
+        label=LEVERS[lever].label,
         headline=headline,
-        standalone_usd_month=_saving(ladder, totals, [], lever),
+        standalone_usd_month=ladder.adding([], lever),
         marginal_usd_month=marginal,
-        shapley_usd_month=_share_of(marginal, saved, share.shapley) if share else marginal,
+        shapley_usd_month=ladder.saving(fair.weights, lever) if fair else marginal,
         saving_share=saved / left if left else None,
-        order_range=_order_range(ladder, share),
+        order_range=_order_range(ladder, lever, orders),
         usage_usd_month=marginal,
-        cash_usd_month=marginal,
-        risk=_RISK[lever],  # type: ignore[arg-type]
-        summary=ladder.summary[lever],
-        evidence=ladder.evidence[lever] | {"saving_usd_in_log": saved / NANOS_PER_USD},
+        cash_usd_month=cash,
+        risk=LEVERS[lever].risk,
+        summary=evidence.summary[lever],
+        evidence=evidence.facts[lever] | {"saving_usd_in_log": saved / NANOS_PER_USD},
     )
 
 
-def _order_range(ladder: Ladder, share: Shares | None) -> list[float] | None:
-    if share is None or not ladder.month.blocks_per_month:
-        return None
-    total = ladder.totals()[0]
-    base = ladder.month.estimate(ladder.by_hour.column(0), total, "priced").value
-    if base is None or not total:
-        return None
-    return [share.low / total * base, share.high / total * base]
+def _order_range(ladder: Ladder, lever: int, orders: Shares) -> list[float] | None:
+    """Least and most that the lever saves in a month, over all sets of counted levers that may come before it."""
+    befores = np.flatnonzero(orders.weights > 0).tolist()
+    values = [
+        ladder.month.value(ladder.by_hour.keys, ladder.by_hour.sums @ (_unit(mask) - _unit(mask | 1 << lever)))
+        for mask in befores
+    ]
+    known = [value / NANOS_PER_USD for value in values if value is not None]
+    return [min(known), max(known)] if known else None
 
 
-def _share_of(marginal: Estimate, saved: int, part: float) -> Estimate:
-    """The Shapley share, with the marginal saving's relative width."""
-    if marginal.value is None or marginal.low is None or marginal.high is None or not saved:
-        return marginal
-    factor = part / saved
-    low, high = sorted((marginal.low * factor, marginal.high * factor))
-    return Estimate(
-        value=marginal.value * factor, low=low, high=high, level=marginal.level, unit=marginal.unit, basis=marginal.basis,
-    )  # fmt: skip
-
-
-def _absent(ladder: Ladder, lever: int) -> Rung:
-    nothing = unknown("USD/month", ladder.missing[lever])
+def _absent(evidence: Evidence, lever: int) -> Rung:
+    nothing = unknown("USD/month", evidence.missing[lever])
     return Rung(
-        lever=_LEVER[lever],  # type: ignore[arg-type]
-        label=_LABEL[lever].split(" (")[0],
+        lever=LEVERS[lever].rung,
+        label=LEVERS[lever].label.split(" (")[0],
         headline=False,
         standalone_usd_month=nothing,
         marginal_usd_month=nothing,
@@ -170,73 +224,73 @@ def _absent(ladder: Ladder, lever: int) -> Rung:
         cash_usd_month=nothing,
         risk="none",
         summary="",
-        evidence=ladder.evidence[lever],
+        evidence=evidence.facts[lever],
     )
 
 
-def after_of(ladder: Ladder, defensible: list[int], counted: list[int], requests_month: float | None) -> After:
+def after_of(ladder: Ladder, told: Told, requests_month: float | None) -> After:
     """The two totals."""
 
     def total(levers: list[int]) -> AfterTotal:
         totals = ladder.totals()
-        left = totals[mask_of(levers)]
-        cost = ladder.month.estimate(ladder.by_hour.column(mask_of(levers)), left, "simulated" if levers else "priced")
-        if LADDER.index("batch_rest") in levers and cost.value is not None:
-            without = mask_of([lever for lever in levers if lever != LADDER.index("batch_rest")])
-            highest = ladder.month.estimate(ladder.by_hour.column(without), totals[without], "simulated").high
-            cost = Estimate(value=cost.value, low=cost.low, high=highest, unit=cost.unit, basis="assumed")
+        cost = ladder.cost(levers, "simulated" if levers else "priced")
+        if BATCH_REST in levers and cost.value is not None:
+            none_waits = ladder.cost([lever for lever in levers if lever != BATCH_REST], "simulated")
+            cost = replace(cost, high=none_waits.high, level=None, basis="assumed", note=CAN_WAIT)
         return AfterTotal(
             cost_usd_month=cost,
             per_1k_requests=_per_1k(cost, requests_month),
-            saving_share=1 - left / totals[0] if totals[0] else None,
+            saving_share=1 - totals[mask_of(levers)] / totals[0] if totals[0] else None,
             levers=[LADDER[lever] for lever in levers],
         )
 
-    return After(defensible=total(defensible), potential=total(counted))
+    return After(defensible=total(told.defensible), potential=total(told.counted))
 
 
 def _per_1k(cost: Estimate, requests_month: float | None) -> Estimate:
-    if cost.value is None or not requests_month:
+    if cost.value is None or cost.low is None or cost.high is None or not requests_month:
         return unknown("USD/1k requests", cost.note or "no monthly volume")
-    scale = 1000 / requests_month
-    return Estimate(
-        value=cost.value * scale, low=(cost.low or 0) * scale, high=(cost.high or 0) * scale, level=cost.level,
-        unit="USD/1k requests", basis=cost.basis,
-    )  # fmt: skip
+    return _scaled(cost, 1000 / requests_month, "USD/1k requests")
+
+
+def _scaled(estimate: Estimate, factor: float, unit: str = "") -> Estimate:
+    """An estimate with a value, times something above zero."""
+    value, low, high = estimate.value or 0.0, estimate.low or 0.0, estimate.high or 0.0
+    return replace(estimate, value=value * factor, low=low * factor, high=high * factor, unit=unit or estimate.unit)
 
 
 def opportunities_of(
-    ladder: Ladder, rungs: list[Rung], counted: list[int], label: Callable[[int], str], day_rate_usd: float
+    ladder: Ladder, evidence: Evidence, told: Told, label: Callable[[int], str], day_rate_usd: float
 ) -> list[Opportunity]:
-    """Call site x lever, sorted by the low bound of the monthly saving."""
+    """Call site x lever, sorted by the low bound of the monthly saving; without sites that a lever does not help."""
     totals = ladder.totals()
     found: list[Opportunity] = []
-    for position, lever in enumerate(counted):
-        before, after = mask_of(counted[:position]), mask_of(counted[: position + 1])
+    for position, lever in enumerate(told.counted):
+        before, after = mask_of(told.counted[:position]), mask_of(told.counted[: position + 1])
         whole = totals[before] - totals[after]
-        saving = _saving(ladder, totals, counted[:position], lever)
-        if whole <= 0 or saving.value is None or saving.low is None or saving.high is None:
+        saving = ladder.adding(told.counted[:position], lever)
+        if whole <= 0 or saving.value is None or saving.value <= 0:
             continue
-        by_site: NDArray[np.int64] = ladder.by_site.column(before) - ladder.by_site.column(after)
-        for index in np.argsort(-by_site, kind="stable")[:20]:
-            part = int(by_site[index]) / whole
-            usd = saving.value * part
-            if part <= 0 or int(by_site[index]) < MIN_SHARE * totals[0]:
+        by_site = ladder.by_site.column(before) - ladder.by_site.column(after)
+        for index in np.argsort(-by_site, kind="stable")[:MAX_SITES].tolist():
+            saved = int(by_site[index])
+            if saved <= 0 or saved < MIN_SHARE * totals[0]:
                 break
-            estimate = Estimate(
-                value=usd, low=saving.low * part, high=saving.high * part, level=saving.level, unit=saving.unit,
-                basis=saving.basis, note=saving.note,
-            )  # fmt: skip
-            found.append(
-                Opportunity(
-                    call_site=label(int(ladder.by_site.keys[index])),
-                    lever=_LEVER[lever],
-                    usd_month=estimate,
-                    evidence=f"{_LABEL[lever]}: {ladder.summary[lever]}",
-                    risk=_RISK[lever],  # type: ignore[arg-type]
-                    effort_days=_EFFORT_DAYS[lever],
-                    payback_days=_EFFORT_DAYS[lever] * day_rate_usd / (usd / (HOURS_PER_MONTH / 24)),
-                    next_experiment=_NEXT[lever],
-                )
-            )
+            usd = replace(_scaled(saving, saved / whole), level=None, note=SITE_NOTE)
+            found.append(_opportunity(label(int(ladder.by_site.keys[index])), lever, usd, evidence, day_rate_usd))
     return sorted(found, key=lambda o: (-(o.usd_month.low or 0), -(o.usd_month.value or 0), o.call_site, o.lever))
+
+
+def _opportunity(site: str, lever: int, usd: Estimate, evidence: Evidence, day_rate_usd: float) -> Opportunity:
+    known = LEVERS[lever]
+    usd_day = (usd.value or 0.0) / (HOURS_PER_MONTH / 24)
+    return Opportunity(
+        call_site=site,
+        lever=known.rung,
+        usd_month=usd,
+        evidence=f"{known.label}: {evidence.summary[lever]}",
+        risk=known.risk,
+        effort_days=known.effort_days,
+        payback_days=known.effort_days * day_rate_usd / usd_day if usd_day > 0 else None,
+        next_experiment=known.next_experiment,
+    )
