@@ -77,7 +77,8 @@ def _ladder(plan: Plan, console: Console) -> None:
         rows += [_rung(plan, rung) for rung in rungs if not facts.rung_empty(plan, rung)]
         empty = [plain(rung.label, 40) for rung in rungs if facts.rung_empty(plan, rung)]
         rows += [([f"  nothing to gain: {', '.join(empty)}"], "", "dim")] if empty else []
-        rows.append(_after(plan, label, plan.after.defensible if headline else plan.after.potential))
+        if any(not facts.rung_unknown(plan, rung) for rung in rungs):
+            rows.append(_after(plan, label, plan.after.defensible if headline else plan.after.potential))
     amounts = max(len(row[0][1]) for row in rows if len(row[0]) > 1)
     units = max(len(row[0][2]) for row in rows if len(row[0]) > 1)
     for cells, _, _ in rows:
@@ -174,14 +175,16 @@ def _group(plan: Plan, title: str, rows: list[GroupRow]) -> Table:
         cost = plain(facts.group_cost(plan, row, decimals), 12)
         share = numbers.percent(row.share) if cost.startswith("$") else ""
         requests = numbers.count(row.requests)
-        table.add_row(Text("  " + plain(_key(row), 30)), Text(cost), Text(share), Text(requests, "dim"))
+        table.add_row(Text("  " + plain(_key(plan, row), 30)), Text(cost), Text(share), Text(requests, "dim"))
     return table
 
 
-def _key(row: GroupRow) -> str:
+def _key(plan: Plan, row: GroupRow) -> str:
     """A call site without a name says where it was first seen."""
-    unnamed = _UNNAMED.fullmatch(row.key) and row.note
-    return f"{row.key} ({PurePath(row.note).name})" if unnamed else row.key
+    if not row.note or not _UNNAMED.fullmatch(row.key):
+        return row.key
+    file, _, line = row.note.rpartition(":")
+    return f"{row.key} (" + (f"line {line}" if len(plan.inputs) == 1 else f"{PurePath(file).name}:{line}") + ")"
 
 
 def _books(plan: Plan, console: Console) -> None:

@@ -218,7 +218,7 @@ def test_an_unnamed_call_site_says_where_it_was_first_seen() -> None:
     plan = example.example_plan()
     sites = [example.with_(plan.unit_economics.by_call_site[0], key="site-01", note="logs/a.jsonl:7")]
     text = shown(example.with_(plan, unit_economics=example.with_(plan.unit_economics, by_call_site=sites)))
-    assert "site-01 (a.jsonl:7)" in text
+    assert "site-01 (line 7)" in text
 
 
 def test_the_verbose_report_names_every_price_and_assumption_with_its_origin() -> None:
