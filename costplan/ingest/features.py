@@ -28,7 +28,8 @@ _ACTION, _HOT, _OPERATION, _FAILED, _CUT, _HAS_TOOLS, _INEXACT, _CL100K = 2, 8, 
 
 ROW_INTS = (
     "line", "time_us", "kind", "tagset", "flags", "usage_source", "input_tokens", "cache_read_tokens",
-    "cache_write_tokens", "cache_write_1h_tokens", "output_tokens", "reasoning_tokens", "duration_us", "ttft_us", "hints",
+    "cache_write_tokens", "cache_write_1h_tokens", "output_tokens", "reasoning_tokens", "duration_us", "ttft_us",
+    "hints",
 )  # fmt: skip
 ROW_KEYS = ("user", "session", "id_key", "model_key", "params_key", "site")
 SPARSE_COLUMNS = {
@@ -64,9 +65,9 @@ class Features:
 class FeatureBuilder:
     """Collects rows of one split; `features()` gives the columns and starts afresh, remembering the texts."""
 
-    def __init__(self, settings: FeatureSettings) -> None:
+    def __init__(self, settings: FeatureSettings, *, compiled: bool = False) -> None:
         self.settings = settings
-        self.texts = Texts()
+        self.texts = Texts(compiled=compiled)
         self.links: list[tuple[int, int]] = []
         """(span, parent span) of spans that are no calls."""
         self._keys: dict[str, int] = {}

@@ -22,6 +22,8 @@ from costplan.trace import BadRecord, Call, NotACall, check
 CHUNK_ROWS = 65_536
 FIRST_LINES = 5
 PLAIN_TRIALS = 200
+COMPILE_FROM_BYTES = 200_000_000
+"""From here on, compiling (once per machine) and loading the text loop pays."""
 
 
 @dataclass(slots=True)
@@ -133,7 +135,7 @@ def _calls(record: Any, read: Any, detected: Detected) -> list[Call | NotACall]:
 def parse_split(job: ParseJob) -> Parsed:
     """Read a split, write its columns, return its books."""
     books = SplitBooks()
-    builder = FeatureBuilder(job.settings)
+    builder = FeatureBuilder(job.settings, compiled=job.split.source.size >= COMPILE_FROM_BYTES)
     chunks: list[Chunk] = []
 
     def flush() -> None:

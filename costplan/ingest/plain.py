@@ -104,7 +104,8 @@ def plain_adder(builder: FeatureBuilder) -> Callable[[PlainPair, int], bool]:
     """
     settings, texts = builder.settings, builder.texts
     ints, u64, ends = builder.ints.extend, builder.u64.extend, builder.text_ends
-    numbers, add_number, add_role, take_in = (
+    numbers, add_number, add_role = builder.text_numbers, builder.text_numbers.append, builder.roles.append
+    take_in = texts.take_in
         builder.text_numbers,
         builder.text_numbers.append,
         builder.roles.append,
