@@ -106,11 +106,6 @@ def plain_adder(builder: FeatureBuilder) -> Callable[[PlainPair, int], bool]:
     ints, u64, ends = builder.ints.extend, builder.u64.extend, builder.text_ends
     numbers, add_number, add_role = builder.text_numbers, builder.text_numbers.append, builder.roles.append
     take_in = texts.take_in
-        builder.text_numbers,
-        builder.text_numbers.append,
-        builder.roles.append,
-        texts.take_in,
-    )
     model_hints, key_of, hottest = builder.model_hints, builder.key, settings.max_temperature
 
     def add_plain(record: PlainPair, line: int) -> bool:
