@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 _OPENINGS = tuple(
-    int.from_bytes(opening, "big") for opening in (b"tod", b"ton", b"tom", b"thi", b"now", b"cur", b"lat", b"yes")
+    int.from_bytes(opening, "big") for opening in (b"toda", b"toni", b"tomo", b"this", b"curr", b"late", b"yest")
 )
+_NOW = int.from_bytes(b"now", "big")
 _MASKS = tuple(
     int.from_bytes(opening, "big")
     for opening in (b"[re", b"[ma", b"[fi", b"<re", b"<ma", b"<pe", b"<em", b"<ph", b"***")
 )
 _CUT_ENDINGS = tuple(int.from_bytes(ending, "big") for ending in (b"ted", b"cut", b"ore", b"TED", b"CUT", b"ORE"))
-_THI = int.from_bytes(b"thi", "big")
+_THIS = int.from_bytes(b"this", "big")
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -43,7 +44,7 @@ def _compiled() -> Any:
 
 def _this_period(out: Bytes, i: int, length: int) -> bool:
     """Whether "this " is followed by the first letter of week, month, morning or year."""
-    if i + 5 >= length or out[i + 3] != 115 or out[i + 4] != 32:
+    if i + 5 >= length or out[i + 4] != 32:
         return False
     return out[i + 5] == 119 or out[i + 5] == 109 or out[i + 5] == 121
 
@@ -95,8 +96,14 @@ def _fold(data: Bytes, ends: Ints) -> tuple[Bytes, Ints, Bytes]:
             if 97 <= c <= 122:
                 if not (97 <= before <= 122 or 48 <= before <= 57):
                     opening = (np.int64(c) << 16) | (np.int64(out[i + 1]) << 8) | np.int64(out[i + 2])
-                    if opening in _OPENINGS and (opening != _THI or _this_period(out, i, length)):
-                        hint |= 1
+                    after = np.int64(out[i + 3]) if i + 3 < length else np.int64(32)
+                    if opening == _NOW:
+                        if not (97 <= after <= 122 or 48 <= after <= 57):
+                            hint |= 1
+                    else:
+                        opening = (opening << 8) | after
+                        if opening in _OPENINGS and (opening != _THIS or _this_period(out, i, length)):
+                            hint |= 1
             elif c == 91 or c == 60 or c == 42:
                 opening = (np.int64(c) << 16) | (np.int64(out[i + 1]) << 8) | np.int64(out[i + 2])
                 if opening in _MASKS:
