@@ -41,14 +41,14 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
-	TERMINAL_WIDTH=80 COLUMNS=80 NO_COLOR=1 $(BIN)/cog --check README.md
+	$(BIN)/cog -I . --check README.md
 
 fix: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 docs: $(VENV)/.dev
-	TERMINAL_WIDTH=80 COLUMNS=80 NO_COLOR=1 $(BIN)/cog -r README.md
+	$(BIN)/cog -I . -r README.md
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.analyze

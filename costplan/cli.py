@@ -17,7 +17,7 @@ app = typer.Typer(
     name="costplan",
     pretty_exceptions_enable=False,  # locals would show prompts
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
 Logs = Annotated[list[str], typer.Argument(help="Log files, directories, quoted globs, or - for stdin.", metavar="LOG")]

@@ -58,10 +58,27 @@ def test_the_readme_is_short():
 
 
 def test_the_generated_parts_of_the_readme_are_current():
-    environment = os.environ | {"TERMINAL_WIDTH": "80", "COLUMNS": "80", "NO_COLOR": "1"}
-    command = [sys.executable, "-m", "cogapp", "--check", str(README)]
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "cogapp", "-I", ".", "--check", README.name]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr + "\nhint: make docs"
+
+
+def blocks(language: str) -> list[str]:
+    """The code blocks of the README in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("script", blocks("sh"), ids=lambda script: script.split("#")[0].strip()[:60])
+def test_the_examples_of_the_readme_run(script: str, tmp_path: Path):
+    """In an empty folder with the shipped traces and the README's own price file."""
+    (tmp_path / "traces").symlink_to(ROOT / "traces")
+    (tmp_path / "prices.yaml").write_text("".join(blocks("yaml")))
+    shell = f'set -euo pipefail\ncostplan() {{ "{sys.executable}" -m costplan "$@"; }}\n{script}'
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(tmp_path)}
+    ran = subprocess.run(
+        ["bash", "-c", shell], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_every_command_and_option_explains_itself():
@@ -80,6 +97,12 @@ def test_every_command_is_in_the_documentation():
     pages = [README, *sorted((ROOT / "docs").rglob("*.md"))]
     text = "\n".join(page.read_text("utf-8") for page in pages)
     assert [name for name, _ in commands() if name not in text] == []
+
+
+def test_links_between_the_pages_lead_somewhere():
+    for page in (README, ROOT / "traces" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{page}: {target}"
 
 
 def test_the_changelog_names_the_current_version():
