@@ -12,7 +12,7 @@ from costplan.errors import CostplanError
 from costplan.profiles import profile_path
 
 TOKENS_PER_MESSAGE = 3
-"""Chat framing around each message; OpenAI cookbook, "How to count tokens with tiktoken" (2024-07), gpt-3.5 to gpt-4o."""
+"""Chat framing around a message, gpt-3.5 to gpt-4o: OpenAI cookbook, "How to count tokens with tiktoken", 2024-07."""
 TOKENS_PER_REPLY = 3
 """Every reply is primed with <|start|>assistant<|message|> (same source)."""
 

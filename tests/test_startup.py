@@ -40,14 +40,38 @@ print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
 """
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["analyze", "--help"]], ids=" ".join)
-def test_help_loads_nothing_heavy(arguments: list[str]):
-    program = PROGRAM.format(arguments=arguments)
+NETWORK = {"aiohttp", "httpx", "requests", "urllib3", "uvloop"}
+WATCHED = """
+import sys
+def refuse(event, arguments):
+    if event.startswith("socket.") and event != "socket.__new__":
+        raise SystemExit(f"network: {event} {arguments}")
+sys.addaudithook(refuse)
+"""
+
+
+def loaded_by(*arguments: str, before: str = "") -> set[str]:
+    """The top-level modules that a command loads."""
+    program = before + PROGRAM.format(arguments=arguments)
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     loaded = set(json.loads(result.stdout.splitlines()[-1]))
     assert "costplan" in loaded
-    assert loaded & HEAVY == set()
+    return loaded
+
+
+@pytest.mark.parametrize("command", ["", "analyze", "report", "normalize", "schema"])
+def test_help_loads_nothing_heavy(command: str):
+    assert loaded_by(*filter(None, [command]), "--help") & HEAVY == set()
+
+
+def test_the_version_and_the_schema_load_nothing_heavy():
+    assert loaded_by("--version") & HEAVY == set()
+    assert loaded_by("schema", "plan") & HEAVY == set()
+
+
+def test_analyze_loads_no_http_client_and_touches_no_socket():
+    assert loaded_by("analyze", "traces/tiny.jsonl", "--workers", "1", before=WATCHED) & NETWORK == set()
 
 
 def test_importing_the_package_loads_nothing_heavy():
