@@ -74,7 +74,7 @@ def random_log(seed: int, rows: int = 60, **fixed: Any) -> list[dict[str, Any]]:
     log: list[dict[str, Any]] = []
     at = 0.0
     for number in range(rows):
-        at += draw.expovariate(1 / draw.choice([20, 400, 4000]))
+        at += draw.expovariate(1 / draw.choice([5, 100, 4000]))
         fields: dict[str, Any] = {
             "id": f"r{number}", "feature": draw.choice(["faq", "rag", "tagging", "night"]),
             "user": f"u{draw.randrange(6)}", "session": f"s{draw.randrange(12)}",
@@ -84,7 +84,7 @@ def random_log(seed: int, rows: int = 60, **fixed: Any) -> list[dict[str, Any]]:
         question = f"Question {draw.randrange(8)}" + draw.choice(["", "?", "  "])
         system = draw.choice(["Be short.", handbook, handbook + "Answer in French."])
         prompt = len(system) // 4 + 20
-        if draw.random() < 0.3:
+        if draw.random() < 0.4:
             made = claude(
                 at, [question], system=system, tokens=(prompt + draw.randrange(9), draw.randrange(200)), **fields
             )

@@ -37,7 +37,7 @@ def columns(rows: list[tuple[int, int, int, int]]) -> dict[str, Any]:
 
 
 def naive(rows: dict[str, Any], setting: CacheSetting) -> list[str]:
-    """`exact`, `normalised` or `` per row; entries keep their place when they expire, until they fall out at the end."""
+    """`exact`, `normalised` or `` per row; entries keep their place when they expire, until they fall out."""
     held: OrderedDict[tuple[int, ...], tuple[int, int]] = OrderedDict()
     found: list[str] = []
     for norm, exact, user, time in zip(*(rows[n].tolist() for n in rows), strict=True):
