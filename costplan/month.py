@@ -31,6 +31,7 @@ class Month:
     missing: str = ""
     note: str = ""
     first_hour: int = 0
+    last_hour: int = 0
     block_hours: int = 1
     n_blocks: int = 0
     """0: every month is `logs_per_month` logs, without spread."""
@@ -68,9 +69,9 @@ class Month:
         return Estimate(value=value, low=low, high=high, level=LEVEL, unit=UNIT, basis=basis, note=note or self.note)
 
     def _blocks(self, hours: NDArray[np.int64], sums: NDArray[Any]) -> NDArray[np.float64]:
-        """Sum of the series in each block; hours outside the blocks are dropped."""
-        block = (hours - self.first_hour) // self.block_hours
-        kept = (hours >= 0) & (block >= 0) & (block < self.n_blocks)
+        """Sum of the series in each block; the last one takes what is left of the hours that count."""
+        kept = (hours >= self.first_hour) & (hours <= self.last_hour)
+        block = np.minimum((hours - self.first_hour) // self.block_hours, self.n_blocks - 1)
         return np.bincount(block[kept], sums[kept], self.n_blocks).astype(np.float64)
 
 
@@ -113,13 +114,12 @@ def month_of(
     if full_days >= MIN_FULL_DAYS:
         return Month(
             logs_per_month=logs_per_month, note=f"{full_days} full days; partial days at the edges dropped",
-            first_hour=first_day * 24, block_hours=24, n_blocks=full_days, blocks_per_month=HOURS_PER_MONTH / 24,
-            widen=sqrt(max(1.0, WEEK_DAYS / full_days)),
+            first_hour=first_day * 24, last_hour=(first_day + full_days) * 24 - 1, block_hours=24, n_blocks=full_days,
+            blocks_per_month=HOURS_PER_MONTH / 24, widen=sqrt(max(1.0, WEEK_DAYS / full_days)),
         )  # fmt: skip
-    first_hour = start_us // _HOUR_US
-    n_hours = end_us // _HOUR_US - first_hour + 1
+    n_hours = round(days * 24)
     return Month(
         logs_per_month=logs_per_month, note=f"{days:.1f} days only: hours are the blocks, widened for missing weekdays",
-        first_hour=first_hour, n_blocks=n_hours, blocks_per_month=n_hours * logs_per_month,
-        widen=sqrt(max(1.0, WEEK_DAYS / days)),
+        first_hour=start_us // _HOUR_US, last_hour=end_us // _HOUR_US, n_blocks=n_hours,
+        blocks_per_month=n_hours * logs_per_month, widen=sqrt(max(1.0, WEEK_DAYS / days)),
     )  # fmt: skip
