@@ -153,7 +153,7 @@ class FeatureBuilder:
     def end_row(self) -> None:
         """Close the row whose numbers and texts were appended."""
         self.text_ends.append(len(self.text_numbers))
-        if len(self.text_ends) == BLOCK_ROWS:
+        if len(self.text_ends) >= BLOCK_ROWS:
             self.close_block()
 
     def _add_texts(self, call: Call) -> bool:

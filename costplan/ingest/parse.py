@@ -1,13 +1,14 @@
 """One split of a log -> a file of numeric columns and the books of what was read; runs in a worker."""
 
+import gc
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,13 +16,13 @@ from costplan.engine import write_batches
 from costplan.ingest.detect import BY_NAME as DIALECT_BY_NAME
 from costplan.ingest.detect import Detected, dialect_of, reader_of, unwrap
 from costplan.ingest.features import FeatureBuilder, FeatureSettings
-from costplan.ingest.plain import decode_plain, plain_adder
+from costplan.ingest.plain import PlainAdder, PlainPair, decode_run, plain_rows
 from costplan.ingest.source import Split, decode, raw_lines, records
 from costplan.trace import BadRecord, Call, NotACall, check
 
 CHUNK_ROWS = 65_536
 FIRST_LINES = 5
-PLAIN_TRIALS = 200
+RUN_LINES = 512
 COMPILE_FROM_BYTES = 200_000_000
 """From here on, compiling (once per machine) and loading the text loop pays."""
 
@@ -134,6 +135,14 @@ def _calls(record: Any, read: Any, detected: Detected) -> list[Call | NotACall]:
 
 def parse_split(job: ParseJob) -> Parsed:
     """Read a split, write its columns, return its books."""
+    gc.disable()  # nothing here makes reference cycles, and the collector would walk every remembered text again and again
+    try:
+        return _parse_split(job)
+    finally:
+        gc.enable()
+
+
+def _parse_split(job: ParseJob) -> Parsed:
     books = SplitBooks()
     builder = FeatureBuilder(job.settings, compiled=job.split.source.size >= COMPILE_FROM_BYTES)
     chunks: list[Chunk] = []
@@ -145,7 +154,7 @@ def parse_split(job: ParseJob) -> Parsed:
         chunks.append(Chunk(path, rows, job.split.source_index, features.kinds, features.sites, features.tagsets))
 
     for _ in _added(job, builder, books):
-        if builder.rows == CHUNK_ROWS:
+        if builder.rows >= CHUNK_ROWS:
             flush()
     flush()
     return Parsed(job, books, chunks, builder.lengths, np.array(builder.links, dtype=np.uint64).reshape(-1, 2))
@@ -170,24 +179,39 @@ def _add(builder: FeatureBuilder, books: SplitBooks, line: int, call: Call | Not
 
 
 def _added_lines(job: ParseJob, builder: FeatureBuilder, books: SplitBooks) -> Iterator[None]:
-    """Lines of pairs: the plain ones straight into columns, all others the general way.
+    """Lines of pairs, run by run: the plain ones straight into columns, all others the general way.
 
-    Where few of the first lines are plain, the attempt is given up: it would only cost time.
+    Where most lines are not plain, the attempt is given up: it would only cost time.
     """
+    adder = PlainAdder(builder)
+    lines, attempted, taken = [0], 0, 0
+    source = raw_lines(job.split, books.reject, lines)
+    wanted = job.max_records
+    while run := list(islice(source, RUN_LINES if wanted is None else min(RUN_LINES, wanted - books.records))):
+        first, plain = run[0][0], np.zeros(len(run), np.bool_)
+        records: list[PlainPair | None] = []
+        if 2 * taken >= attempted and run[-1][0] - first == len(run) - 1:
+            records = decode_run([raw for _, raw in run])
+            plain = plain_rows(records)
+            attempted, taken = attempted + len(run), taken + int(plain.sum())
+        edges = [0, *(np.flatnonzero(plain[1:] != plain[:-1]) + 1).tolist(), len(run)]
+        for start, end in pairwise(edges):
+            if plain[start]:
+                adder.add(cast(list[PlainPair], records[start:end]), first + start)
+                books.records += end - start
+                yield
+            else:
+                yield from _added_general(run[start:end], job, builder, books)
+        if wanted is not None and books.records >= wanted:
+            break
+    books.lines = lines[0]
+
+
+def _added_general(
+    run: list[tuple[int, bytes]], job: ParseJob, builder: FeatureBuilder, books: SplitBooks
+) -> Iterator[None]:
     read = reader_of(job.detected)
-    add_plain = plain_adder(builder)
-    lines, plain, general = [0], 0, 0
-    for line, raw in raw_lines(job.split, books.reject, lines):
-        if general <= plain + PLAIN_TRIALS:
-            try:
-                if add_plain(decode_plain(raw), line):
-                    plain += 1
-                    books.records += 1
-                    yield
-                    continue
-            except (msgspec.DecodeError, UnicodeError, RecursionError):
-                pass
-            general += 1
+    for line, raw in run:
         if not raw.strip():
             continue
         try:
@@ -198,9 +222,6 @@ def _added_lines(job: ParseJob, builder: FeatureBuilder, books: SplitBooks) -> I
         for call in _checked(found, line, books):
             _add(builder, books, line, call)
             yield
-        if job.max_records is not None and books.records >= job.max_records:
-            break
-    books.lines = lines[0]
 
 
 def sha256_of(path: Path) -> str:

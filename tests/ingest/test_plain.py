@@ -3,13 +3,12 @@
 import json
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from costplan.engine import Ragged
 from costplan.ingest import pairs
-from costplan.ingest.features import FeatureBuilder, FeatureSettings
-from costplan.ingest.plain import decode_plain, plain_adder
+from costplan.ingest.features import FeatureBuilder, Features, FeatureSettings
+from costplan.ingest.plain import PlainAdder, decode_run, plain_rows
 from costplan.trace import BadRecord, Call, check
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -84,10 +83,13 @@ RECORDS = st.fixed_dictionaries(
 @settings(max_examples=300, deadline=None)
 def test_what_the_plain_way_takes_it_reads_like_the_general_way(records: list[dict[str, Any]]):
     plain, general = FeatureBuilder(FeatureSettings()), FeatureBuilder(FeatureSettings())
-    add = plain_adder(plain)
-    for line, record in enumerate(records):
-        if not _taken(add, record, line):
+    adder = PlainAdder(plain)
+    decoded = decode_run([json.dumps(record).encode() for record in records])
+    line = 0
+    for record, pair, taken in zip(records, decoded, plain_rows(decoded), strict=True):
+        if not taken or pair is None:
             continue
+        adder.add([pair], line)
         try:
             [call] = pairs.calls(record)
             assert isinstance(call, Call)
@@ -95,7 +97,44 @@ def test_what_the_plain_way_takes_it_reads_like_the_general_way(records: list[di
         except BadRecord as bad:
             pytest.fail(f"the general way rejects what the plain way took: {bad.reason}")
         general.add(call, line)
-    one, other = plain.features(), general.features()
+        line += 1
+    _same(plain.features(), general.features())
+
+
+def test_a_run_of_lines_is_read_like_its_lines_one_by_one():
+    records = [_record(index) for index in range(700)]
+    decoded = [pair for pair in decode_run([json.dumps(record).encode() for record in records]) if pair]
+    together, apart = FeatureBuilder(FeatureSettings()), FeatureBuilder(FeatureSettings())
+    PlainAdder(together).add(decoded, 10)
+    adder = PlainAdder(apart)
+    for index, pair in enumerate(decoded):
+        adder.add([pair], 10 + index)
+    _same(together.features(), apart.features())
+
+
+def test_an_ordinary_line_is_taken_and_an_unknown_field_is_not():
+    lines = [json.dumps(record).encode() for record in (_record(1), _record(1) | {"price_tier": "gold"})]
+    assert plain_rows(decode_run(lines)).tolist() == [True, False]
+
+
+def _record(index: int) -> dict[str, Any]:
+    return {
+        "timestamp": 1_790_000_000.0 + index % 7,
+        "user": f"u{index % 5}",
+        "feature": "batch" if index % 3 else None,
+        "request": {
+            "model": f"gpt-4o{'-mini' * (index % 2)}",
+            "messages": [{"role": "user", "content": f"hi {index % 11}"}],
+        },
+        "response": {
+            "id": f"chatcmpl-{index}",
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 8, "completion_tokens": index, "total_tokens": 8 + index},
+        },
+    }
+
+
+def _same(one: Features, other: Features) -> None:
     assert one.kinds == other.kinds
     assert one.sites == other.sites
     assert one.tagsets == other.tagsets
@@ -106,25 +145,3 @@ def test_what_the_plain_way_takes_it_reads_like_the_general_way(records: list[di
             np.testing.assert_array_equal(column.offsets, expected.offsets, err_msg=name)
             column, expected = column.values, expected.values
         np.testing.assert_array_equal(column, expected, err_msg=name)
-
-
-def _taken(add: Any, record: dict[str, Any], line: int) -> bool:
-    try:
-        return add(decode_plain(json.dumps(record).encode()), line)
-    except msgspec.DecodeError:
-        return False
-
-
-def test_an_ordinary_line_is_taken_and_an_unknown_field_is_not():
-    record = {
-        "timestamp": 1_790_000_000.0,
-        "request": {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]},
-        "response": {
-            "id": "chatcmpl-1",
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 8, "completion_tokens": 2, "total_tokens": 10},
-        },
-    }
-    add = plain_adder(FeatureBuilder(FeatureSettings()))
-    assert _taken(add, record, 1)
-    assert not _taken(add, record | {"price_tier": "gold"}, 2)
