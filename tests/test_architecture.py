@@ -27,14 +27,14 @@ class Budget:
 
 
 BUDGETS = (
-    Budget(parts=frozenset({"ingest"}), lines=4000, reason="15 dialects, recorded bodies and streams, traces written"),
+    Budget(parts=frozenset({"ingest"}), lines=4800, reason="13 dialects, recorded bodies, a compiled fast way"),
     Budget(parts=frozenset({"prices"}), lines=750, reason="dated tiers, steps and conditions compiled to one table"),
     Budget(parts=frozenset({"levers", "similarity", "complexity"}), lines=2500, reason="one file per saving"),
     Budget(parts=frozenset({"serving", "capacity", "tco"}), lines=2500, reason="the engine model and its money"),
     Budget(parts=frozenset({"replay", "gate", "calibrate"}), lines=2000, reason="what is measured"),
-    Budget(parts=frozenset({"report"}), lines=720, reason="two renderers, each safe against hostile text"),
+    Budget(parts=frozenset({"report"}), lines=740, reason="two renderers, each safe against hostile text"),
 )
-REST_LINES = 2250  # all other parts together: analyze, costing, economics and month are the books and sums of a plan
+REST_LINES = 2500  # all other parts together: analyze, costing, economics and month are the books and sums of a plan
 
 
 def code_lines(text: str) -> int:
