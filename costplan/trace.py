@@ -12,6 +12,10 @@ import msgspec
 
 MAX_TOKENS = 100_000_000
 """More tokens than this in one call is a broken counter, not a request; the row is rejected."""
+MAX_SECONDS = 1e9
+"""A duration beyond this is no duration (30 years); the row stays without it."""
+MAX_WEIGHT = 1e6
+MAX_UNITS = 1e9
 
 
 NO_TIME = -(2**63)
@@ -181,12 +185,22 @@ class Call(msgspec.Struct, gc=False, kw_only=True):
 
 def check(call: Call) -> None:
     """Enforce the two token rules and sane bounds; raises BadRecord with the reason that goes into the books."""
+    if call.duration_s is not None and not 0 <= call.duration_s <= MAX_SECONDS:
+        call.duration_s = None
+    if call.ttft_s is not None and not 0 <= call.ttft_s <= MAX_SECONDS:
+        call.ttft_s = None
+    if not 0 < call.sample_weight <= MAX_WEIGHT:
+        raise BadRecord("bad_sample_weight")
+    if call.other_units and not all(0 <= amount <= MAX_UNITS for amount in call.other_units.values()):
+        raise BadRecord("absurd_units")
     tokens_in, tokens_out = call.input_tokens, call.output_tokens
     if (tokens_in or 0) < 0 or (tokens_out or 0) < 0 or call.cache_read_tokens < 0 or call.cache_write_tokens < 0:
         raise BadRecord("negative_tokens")
     if call.reasoning_tokens < 0 or call.cache_write_1h_tokens < 0:
         raise BadRecord("negative_tokens")
     if (tokens_in or 0) > MAX_TOKENS or (tokens_out or 0) > MAX_TOKENS:
+        raise BadRecord("absurd_tokens")
+    if call.cache_read_tokens + call.cache_write_tokens + call.reasoning_tokens > 2 * MAX_TOKENS:
         raise BadRecord("absurd_tokens")
     if tokens_in is not None and call.cache_read_tokens + call.cache_write_tokens > tokens_in:
         raise BadRecord("cached_tokens_exceed_input")

@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, datetime
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
@@ -30,10 +31,13 @@ def as_int(value: Any) -> int | None:
 
 
 def as_float(value: Any) -> float | None:
-    """Finite float in a number or a numeric string; None and "" are None. Raises BadRecord on NaN, inf, text."""
+    """Finite float in a number (Parquet writes decimals) or a numeric string; None and "" are None.
+
+    Raises BadRecord on NaN, infinity and text.
+    """
     if value is None or value == "":
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         raise BadRecord("bad_number")
     try:
         number = float(value)

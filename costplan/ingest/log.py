@@ -1,5 +1,7 @@
 """Logs in, settled chunks and books out: the one place that sees all files together; knows no price."""
 
+import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costplan.engine import Executor, read_batch
-from costplan.errors import CostplanError
+from costplan.errors import CostplanError, UsageError
 from costplan.ingest.detect import Detected, detect
 from costplan.ingest.features import FeatureSettings
 from costplan.ingest.generic import parse_map
@@ -49,6 +51,15 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """The logs of a run, each with its dialect, and the files beside them that are none."""
+
+    sources: list[Source]
+    detected: list[Detected]
+    no_logs: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Digest:
     path: Path
     size: int
@@ -58,7 +69,8 @@ def read_log(
     paths: list[str], settings: AnalyzeSettings, features: FeatureSettings, work: Path, pool: Executor, report: Progress
 ) -> Log:
     """Parse all files. Raises CostplanError for a file that is no log and for a log without a single call."""
-    sources, detected = open_logs(paths, settings, work)
+    opened = open_logs(paths, settings, work)
+    sources, detected = opened.sources, opened.detected
     jobs = _jobs(sources, detected, settings, features, work)
     parsed, digests = _parse(jobs, sources, settings.head, pool, report)
     settled = settle(parsed, work)
@@ -71,7 +83,10 @@ def read_log(
     chunk_offsets = {chunk.path: offsets[split.job.index] for split in parsed for chunk in split.chunks}
     merged_from = {chunk.path: chunk for chunk in settled.chunks if chunk.path not in chunk_offsets}
     chunk_offsets |= {path: _origin_offset(path, chunk_offsets) for path in merged_from}
-    records = sum(split.books.records for split in parsed)
+    if opened.no_logs:
+        skipped["file_is_no_log"] = len(opened.no_logs)
+        first_lines["file_is_no_log"] = [f"{name}:1" for name in opened.no_logs[:FIRST_LINES]]
+    records = sum(split.books.records for split in parsed) + len(opened.no_logs)
     if records == sum(skipped.values()) + sum(books.values()):
         raise _no_calls(sources, skipped, first_lines, books)
     inputs = [
@@ -91,24 +106,44 @@ def read_log(
     )  # fmt: skip
 
 
-def open_logs(paths: list[str], settings: AnalyzeSettings, work: Path) -> tuple[list[Source], list[Detected]]:
-    """Files with their dialects. Stdin (`-`) is copied into the run's private folder first."""
-    sources: list[Source] = []
-    for name in expand(paths):
-        spool = work / "stdin"
-        if name == "-":
-            _spool(spool)
-        sources.append(open_source(name, spool))
+def open_logs(paths: list[str], settings: AnalyzeSettings, work: Path) -> Opened:
+    """Files with their dialects. Pipes (`-` is stdin) are copied into the run's private folder first.
+
+    A file that a directory or a glob holds is left out where it is no log; one that the user named is an error.
+    """
+    opened = Opened([], [], [])
     mapping = parse_map(list(settings.map)) if settings.map else {}
-    return sources, [detect(source, forced=settings.format, mapping=mapping) for source in sources]
+    refused: list[CostplanError] = []
+    for name, named in expand(paths).items():
+        try:
+            source = open_source(name, _spooled(name, work))
+            detected = detect(source, forced=settings.format, mapping=mapping)
+        except CostplanError as error:
+            if named or isinstance(error, UsageError):
+                raise
+            refused.append(error)
+            if Path(name).stat().st_size:
+                opened.no_logs.append(name)
+            continue
+        opened.sources.append(source)
+        opened.detected.append(detected)
+    if not opened.sources:
+        raise refused[0]
+    return opened
 
 
-def _spool(path: Path) -> None:
-    import shutil
-    import sys
-
-    with path.open("wb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+def _spooled(name: str, work: Path) -> Path | None:
+    """Where the bytes of stdin or of a named pipe have been copied; None for a regular file."""
+    if name != "-" and Path(name).is_file():
+        return None
+    spool = work / f"pipe-{len(list(work.glob('pipe-*')))}"
+    with spool.open("wb") as file:
+        if name == "-":
+            shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+        else:
+            with Path(name).open("rb") as pipe:
+                shutil.copyfileobj(pipe, file, 1 << 20)
+    return spool
 
 
 def _jobs(

@@ -3,7 +3,7 @@
 Works on keys of all rows (a few dozen bytes per row), never on text. Prices are not known here.
 """
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -161,17 +161,18 @@ def _parent_spans(chunks: list[Chunk], links: list[Keys], keep: NDArray[np.bool_
 
 
 def _cut_lengths(parsed: list[Parsed]) -> dict[str, int]:
-    """The longest length of a role group where so many distinct texts end there that the export must cut them."""
+    """The longest length of a role group where so many distinct texts end there that the export must cut them.
+
+    Few system prompts are distinct: theirs count as cut where they end at the very length at which user turns are cut.
+    """
     found: dict[str, int] = {}
+    longest: dict[str, int] = {}
     for group in ("user", "system"):
-        counts: dict[int, int] = {}
+        counts: Counter[int] = Counter()
         for split in parsed:
-            for length, texts in split.lengths.get(group, {}).items():
-                counts[length] = counts.get(length, 0) + texts
-        if not counts:
-            continue
-        longest = max(counts)
+            counts.update(split.lengths.get(group, {}))
+        longest[group] = max(counts, default=0)
         needed = max(PILE_MIN_TEXTS, PILE_SHARE * sum(counts.values()))
-        if longest >= PILE_MIN_CHARS and counts[longest] >= needed:
-            found[group] = longest
-    return found
+        if longest[group] >= PILE_MIN_CHARS and counts[longest[group]] >= needed:
+            found[group] = longest[group]
+    return {group: length for group, length in longest.items() if length in found.values()}

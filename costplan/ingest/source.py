@@ -5,7 +5,6 @@ memory is bounded by MAX_LINE_BYTES, whatever the file holds.
 """
 
 import csv
-import gzip
 import io
 import json
 import re
@@ -18,15 +17,16 @@ from typing import IO, Any, Literal, cast
 import msgspec
 
 from costplan.errors import CostplanError
+from costplan.ingest.unpack import Compression, compression_of, damaged, open_unpacked
 from costplan.trace import BadRecord
 
 SPLIT_BYTES = 16 << 20
 """Fixed, not derived from the number of workers: the same splits, hence the same bytes, with 1, 2 or 4 of them."""
 BLOCK_BYTES = 4 << 20
 MAX_LINE_BYTES = 64 << 20
-MAX_EXPANSION = 250
-"""Logs shrink 5- to 40-fold; a file that expands more than this after its first 256 MB is taken for a bomb."""
-_BOMB_FLOOR_BYTES = 256 << 20
+MAX_CELL_CHARS = 16 << 20
+"""The csv module holds a cell with four bytes a character."""
+HEAD_BYTES = 1 << 18
 
 Kind = Literal["lines", "values", "csv", "parquet"]
 Reject = Callable[[int, str], None]
@@ -45,7 +45,7 @@ class Source:
     shown: str
     file: Path
     kind: Kind
-    compression: Literal["", "gzip", "zstd"]
+    compression: Compression
     size: int
     delimiter: str = ","
 
@@ -60,32 +60,37 @@ class Split:
     end: int
 
 
-def expand(paths: list[str]) -> list[str]:
-    """Files named by paths, directories and globs, in a stable order. Raises CostplanError for what is not there."""
-    found: list[str] = []
+def expand(paths: list[str]) -> dict[str, bool]:
+    """Files named by paths, directories and globs, in a stable order; True where the user named the file itself.
+
+    Raises CostplanError for what is not there.
+    """
+    found: dict[str, bool] = {}
+    seen: set[Path] = set()
     for name in paths:
         path = Path(name)
-        if name == "-" or path.is_file():
-            found.append(name)
+        if name == "-" or (path.exists() and not path.is_dir()):
+            names = [name]
         elif path.is_dir():
             inside = sorted(str(p) for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-            logs = [p for p in inside if _looks_like_log(p)]
-            if not logs:
+            names = [p for p in inside if _looks_like_log(p)]
+            if not names:
                 holds = "no file with a log's ending" if inside else "no files"
                 raise CostplanError(f"{name}: the directory holds {holds}", hint="name the log files themselves")
-            found += logs
         else:
             anchor = Path(path.anchor) if path.is_absolute() else Path()
             pattern = str(path.relative_to(anchor)) if path.is_absolute() else name
-            matches = (
-                sorted(str(p) for p in anchor.glob(pattern) if p.is_file()) if any(c in name for c in "*?[") else []
-            )
-            if not matches:
+            names = sorted(str(p) for p in anchor.glob(pattern) if p.is_file()) if set(name) & set("*?[") else []
+            if not names:
                 raise CostplanError(
                     f"{name}: no such file", hint="check the path; quote globs so that costplan sees them"
                 )
-            found += matches
-    return list(dict.fromkeys(found))
+        for inner in names:
+            resolved = Path(inner).resolve()
+            if inner == "-" or resolved not in seen:
+                found.setdefault(inner, inner == name)
+                seen.add(resolved)
+    return found
 
 
 def _looks_like_log(name: str) -> bool:
@@ -93,12 +98,12 @@ def _looks_like_log(name: str) -> bool:
     return stem.endswith((".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".log", ".txt"))
 
 
-def open_source(name: str, spool: Path) -> Source:
-    """Look at the first bytes of a file (`-` is stdin, copied to `spool`) and say how to read it.
+def open_source(name: str, spool: Path | None = None) -> Source:
+    """Look at the first bytes of a file and say how to read it; a pipe's bytes have been copied to `spool`.
 
     Raises CostplanError for an empty file and for what is no text, JSON, CSV or Parquet.
     """
-    shown, file = ("stdin", spool) if name == "-" else (name, Path(name))
+    shown, file = "stdin" if name == "-" else name, spool or Path(name)
     try:
         size = file.stat().st_size
         with file.open("rb") as raw:
@@ -107,9 +112,6 @@ def open_source(name: str, spool: Path) -> Source:
         raise CostplanError(f"{shown}: {error.strerror}", hint="check the name and that you may read it") from None
     if size == 0:
         raise CostplanError(f"{shown}: the file is empty", hint="export the log again, or name another file")
-    compression: Literal["", "gzip", "zstd"] = (
-        "gzip" if magic[:2] == b"\x1f\x8b" else "zstd" if magic == b"\x28\xb5\x2f\xfd" else ""
-    )
     if magic == b"PAR1":
         _open_parquet(shown, file)
         return Source(shown, file, "parquet", "", size)
@@ -119,12 +121,11 @@ def open_source(name: str, spool: Path) -> Source:
         raise CostplanError(
             f"{shown}: the text is UTF-16", hint=f"convert it: iconv -f UTF-16 -t UTF-8 {shlex.quote(shown)}"
         )
-    with open_bytes(Source(shown, file, "lines", compression, size)) as stream:
-        head = stream.read(1 << 18)
-        while b"\n" not in head and len(head) < MAX_LINE_BYTES and (more := stream.read(BLOCK_BYTES)):
-            head += more
-        if not head and damage(stream):
-            raise CostplanError(f"{shown}: cannot decompress it", hint="the file is damaged or cut: copy it again")
+    compression = compression_of(magic)
+    with open_unpacked(file, compression, shown) as stream:
+        head = stream.read(HEAD_BYTES)
+    if not head:
+        raise CostplanError(f"{shown}: nothing can be decompressed", hint="the file is damaged or cut: copy it again")
     kind, delimiter = _kind(shown, head)
     return Source(shown, file, kind, compression, size, delimiter)
 
@@ -229,60 +230,8 @@ def _without_surrogates(value: Any) -> Any:
     return value
 
 
-def open_bytes(source: Source) -> IO[bytes]:
-    """The decompressed bytes as a stream; raises CostplanError once it expands like a decompression bomb."""
-    if source.compression == "gzip":
-        return cast(IO[bytes], io.BufferedReader(_Guarded(_gzip(source.file), source)))
-    if source.compression == "zstd":
-        import zstandard
-
-        reader = zstandard.ZstdDecompressor().stream_reader(
-            source.file.open("rb"), read_across_frames=True, closefd=True
-        )
-        return cast(IO[bytes], io.BufferedReader(_Guarded(cast(IO[bytes], reader), source)))
-    return source.file.open("rb")
-
-
-def _gzip(file: Path) -> IO[bytes]:
-    try:
-        from isal import igzip
-    except ModuleNotFoundError:
-        return cast(IO[bytes], gzip.open(file, "rb"))
-    return cast(IO[bytes], igzip.open(str(file), "rb"))
-
-
-class _Guarded(io.RawIOBase):
-    """A decompressed stream that counts what it gives out and ends where its bytes are damaged, which it remembers."""
-
-    def __init__(self, inner: Any, source: Source) -> None:
-        self._inner, self._source, self._out = inner, source, 0
-        self.damaged = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        try:
-            data = b"" if self.damaged else self._inner.read1(len(buffer))
-        except Exception:  # EOFError, OSError, zlib.error, ZstdError, isal's: all mean that the rest is unreadable
-            data, self.damaged = b"", True
-        buffer[: len(data)] = data
-        self._out += len(data)
-        if self._out > max(_BOMB_FLOOR_BYTES, MAX_EXPANSION * self._source.size):
-            raise CostplanError(
-                f"{self._source.shown}: expands more than {MAX_EXPANSION}-fold, stopped as a decompression bomb",
-                hint="if you trust the file, decompress it yourself and name the result",
-            )
-        return len(data)
-
-    def close(self) -> None:
-        self._inner.close()
-        super().close()
-
-
-def damage(stream: IO[bytes]) -> bool:
-    """Whether a stream of `open_bytes` ended before its compressed data did."""
-    return getattr(getattr(stream, "raw", None), "damaged", False)
+def _open(source: Source) -> IO[bytes]:
+    return open_unpacked(source.file, source.compression, source.shown)
 
 
 def _line_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[int, Any]]:
@@ -302,7 +251,7 @@ def raw_lines(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[i
     """Lines that start inside [start, end); a line over MAX_LINE_BYTES is rejected without being held."""
     number, cut_line = 0, False
     limit = split.end - split.start if not split.source.compression else None
-    with open_bytes(split.source) as stream:
+    with _open(split.source) as stream:
         if split.start:
             stream.seek(split.start - 1)
             skipped = 0
@@ -311,42 +260,47 @@ def raw_lines(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[i
             limit = split.end - stream.tell() if limit is not None else None
             if limit is not None and limit <= 0:
                 return
-        consumed, tail = 0, b""
-        while True:
-            block = stream.read(BLOCK_BYTES)
-            if not block:
-                break
-            lines = (tail + block).split(b"\n")
+        consumed = held = 0
+        parts: list[bytes] = []
+        while block := stream.read(BLOCK_BYTES):
+            lines = block.split(b"\n")
+            if len(lines) > 1 and parts:
+                lines[0], parts = b"".join([*parts, lines[0]]), []
             tail = lines.pop()
             for line in lines:
                 if limit is not None and consumed >= limit:
                     seen[0] = number
                     return
-                consumed += len(line) + 1
+                consumed += held + len(line) + 1
+                held = 0
                 number += 1
                 if cut_line:
                     cut_line = False
                     reject(number, "line_too_long")
                     continue
                 yield number, line
-            if len(tail) > MAX_LINE_BYTES:
-                cut_line, consumed, tail = True, consumed + len(tail), b""
+            if tail and not cut_line:
+                parts.append(tail)
+                if sum(map(len, parts)) > MAX_LINE_BYTES:
+                    cut_line, held, parts = True, sum(map(len, parts)), []
+            elif cut_line:
+                held += len(tail)
         if cut_line:
             number += 1
             reject(number, "line_too_long")
-        elif tail and (limit is None or consumed < limit):
+        elif parts and (limit is None or consumed < limit):
             number += 1
-            yield number, tail
-        if damage(stream):
+            yield number, b"".join(parts)
+        if damaged(stream):
             reject(number + 1, "damaged_compression")
         seen[0] = number
 
 
 def _csv_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[int, Any]]:
-    csv.field_size_limit(MAX_LINE_BYTES)
-    with open_bytes(split.source) as stream:
+    csv.field_size_limit(MAX_CELL_CHARS)
+    with _open(split.source) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
-        lines = iter(lambda: text.readline(MAX_LINE_BYTES).replace("\0", ""), "")
+        lines = iter(lambda: text.readline(MAX_CELL_CHARS).replace("\0", ""), "")
         # strict: a quote that is never closed must not swallow the rest of the file as one field
         reader = csv.reader(lines, delimiter=split.source.delimiter, strict=True)
         header = [name.strip() for name in next(reader, cast(list[str], []))]
@@ -364,7 +318,7 @@ def _csv_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tupl
                 reject(reader.line_num, "wrong_field_count")
                 continue
             yield reader.line_num, dict(zip(header, row, strict=True))
-        if damage(stream):
+        if damaged(stream):
             reject(reader.line_num + 1, "damaged_compression")
         seen[0] = reader.line_num
 
@@ -390,7 +344,7 @@ def _value_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tu
     `base` is 1 inside an array, 0 outside; `start` is where the value begins that is being read, -1 between values.
     """
     buffer, scanned, after, depth, base, line, start, start_line = b"", 0, 0, 0, 0, 1, -1, 1
-    with open_bytes(split.source) as stream:
+    with _open(split.source) as stream:
         while block := stream.read(BLOCK_BYTES):
             buffer += block
             for token in _STRUCTURE.finditer(buffer, scanned):
@@ -433,7 +387,7 @@ def _value_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tu
             reject(start_line, "truncated_json")
         else:
             _reject_stray(buffer[after:], reject, line)
-        if damage(stream):
+        if damaged(stream):
             reject(line, "damaged_compression")
     seen[0] = line
 

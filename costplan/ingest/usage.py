@@ -120,7 +120,7 @@ def _chat(usage: dict[str, Any], body: dict[str, Any]) -> Usage:
     # Assistants runs spell it prompt_token_details
     details = as_dict(usage.get("prompt_tokens_details") or usage.get("prompt_token_details"))
     out = as_dict(usage.get("completion_tokens_details"))
-    read = max(_first(details, "cached_tokens"), _first(usage, *_CACHED))
+    read = _first(details, "cached_tokens") or _first(usage, *_CACHED)
     write = _first(details, "cache_write_tokens", "cache_creation_tokens") or _first(
         usage, "cache_creation_input_tokens"
     )

@@ -72,7 +72,7 @@ calls = st.builds(
     tags=st.lists(st.text(min_size=1, max_size=8), max_size=3),
     feature=names,
     environment=names,
-    time_us=st.integers(1, 10**16),
+    time_us=st.integers(1, 10**15),
     time_is_relative=st.booleans(),
     duration_s=seconds,
     ttft_s=seconds,
