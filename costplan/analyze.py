@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,7 @@ from costplan.ingest.log import Log, read_log
 from costplan.levers import LADDER
 from costplan.levers.evidence import CacheFacts, PrefixFacts, breaks_of_bucket, cache_grid, evidence_of, first_break_of
 from costplan.levers.prompt_cache import Policies, by_block_capacity
-from costplan.levers.response_cache import CacheSetting, ResponseJob, by_capacity, replay_bucket
+from costplan.levers.response_cache import CacheSetting, Replayed, ResponseJob, by_capacity, replay_bucket
 from costplan.levers.rungs import Ladder, after_of, opportunities_of, rungs_of
 from costplan.levers.sets import NO_HOUR, SetsJob, SetSums, value_bucket
 from costplan.month import Month, month_of
@@ -94,8 +94,8 @@ def analyze(
             _refuse_findings(log, summary)
         volume = _volume(log)
         month = _month(settings, summary, volume)
-        cache = _response_cache(run)
-        sets, prefix = _levers(run, cache, tables)
+        replays = _replays(run)
+        cache, sets, prefix = _levers(run, replays, tables)
         ladder = Ladder(
             by_hour=sets.by_hour, by_site=sets.by_site, month=month, contract=bool(tables.rates.contract)
         )  # fmt: skip
@@ -105,12 +105,12 @@ def analyze(
         baseline = baseline_of(summary, sets.by_hour, month, volume, day)
         revenue = settings.revenue_per_user
         margin = margin_of(summary, baseline, revenue) if revenue is not None else None
-        books = _books(log, summary, tables, sum(part.retries for part in cache.replayed), settings.head is not None)
+        books = _books(log, summary, tables, sum(part.retries for part in replays.replayed), settings.head is not None)
         return Plan(
             inputs=log.inputs,
             ingest=books,
             baseline=baseline,
-            unit_economics=unit_economics_of(summary, tables, _sessions(run), volume, margin),
+            unit_economics=unit_economics_of(summary, tables, replays.sessions, volume, margin),
             ladder=told.rungs,
             opportunities=opportunities_of(ladder, evidence, told, tables.site_label.__getitem__, settings.day_rate),
             after=after_of(ladder, told, baseline.requests_month),
@@ -232,63 +232,86 @@ def _month(settings: AnalyzeSettings, summary: Summary, volume: Volume) -> Month
     )
 
 
-def _sessions(run: _Run) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Replays:
+    """What the buckets tell before any lever acts."""
+
+    settings: tuple[CacheSetting, ...]
+    """The chosen setting of the response cache, then its neighbours."""
+    replayed: list[Replayed]
+    sessions: tuple[NDArray[np.int64], NDArray[np.int64]]
     """Steps and cost of every session, sorted by cost."""
-    parts = run.map("sessions", merge_sessions, run.buckets("sessions"))
-    steps, cost = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
-    order = np.lexsort((steps, cost))
-    return steps[order], cost[order]
+    block_capacities: list[dict[str, Any]]
 
 
-def _response_cache(run: _Run) -> CacheFacts:
-    """Replay the log against an exact cache under the chosen setting and its neighbours."""
+def _call(task: tuple[Callable[..., Any], tuple[Any, ...]]) -> Any:
+    """One task of a mixed stage, in a worker."""
+    function, arguments = task
+    return function(*arguments)
+
+
+def _replays(run: _Run) -> _Replays:
+    """Replay the log against an exact cache under the chosen setting and its neighbours; add the sessions up."""
     settings = run.settings
     chosen = CacheSetting(settings.ttl, settings.ttl_policy, settings.scope, settings.capacity)
     grid = cache_grid(chosen)
     files = run.files("response")
-    jobs = [ResponseJob(bucket, files, grid) for bucket in range(run.n_buckets)]
-    replayed = run.map("response cache", replay_bucket, jobs)
-    run.pool.close()  # the stack distances below need one process and all keys
-    store = STORE_USD_PER_GB_HOUR * settings.ttl / SECONDS_PER_HOUR * BYTES_PER_OUTPUT_TOKEN * 1.1 / 1e9
-    return CacheFacts(
-        settings=grid,
-        replayed=replayed,
-        capacities=by_capacity(files, run.n_buckets, chosen.ttl_s, chosen.policy),
-        lookup_nanos=LOOKUP_USD * NANOS_PER_USD,
-        store_nanos_per_output_token=store * NANOS_PER_USD,
-    )
+    # the long task first: it takes one worker while the other works through the buckets
+    tasks: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
+        (by_block_capacity, (run.files("prefix"), run.n_buckets))
+    ]
+    tasks += [(replay_bucket, (ResponseJob(bucket, files, grid),)) for bucket in range(run.n_buckets)]
+    tasks += [(merge_sessions, (job,)) for job in run.buckets("sessions")]
+    capacities, *parts = run.map("replay", _call, tasks)
+    sessions = parts[run.n_buckets :]
+    steps, cost = np.concatenate([p[0] for p in sessions]), np.concatenate([p[1] for p in sessions])
+    order = np.lexsort((steps, cost))
+    return _Replays(grid, parts[: run.n_buckets], (steps[order], cost[order]), capacities)
 
 
-def _levers(run: _Run, cache: CacheFacts, tables: Tables) -> tuple[SetSums, PrefixFacts]:
-    """The cost of every set of levers, and what the prompts share."""
+def _levers(run: _Run, replays: _Replays, tables: Tables) -> tuple[CacheFacts, SetSums, PrefixFacts]:
+    """The cost of every set of levers, and what the cache and the prompts rest on."""
     hits = np.zeros(sum(chunk.rows for chunk in run.log.chunks), dtype=np.uint8)
-    for part in cache.replayed:
+    for part in replays.replayed:
         hits[part.exact_gid] = 1
         hits[part.normalised_gid] = 1
     hits_file = run.work / "hits.npy"
     np.save(hits_file, hits)
     policies = _policies(tables.rates)
-    files = run.files("prefix")
-    jobs = [
-        SetsJob(
-            bucket=bucket, files=files, rates=run.rates, hits=hits_file, policies=policies,
-            lookup_nanos=cache.lookup_nanos, store_nanos_per_output_token=cache.store_nanos_per_output_token,
-        )
-        for bucket in range(run.n_buckets)
-    ]  # fmt: skip
-    parts = run.map("levers", value_bucket, jobs)
+    files, chosen = run.files("prefix"), replays.settings[0]
+    lookup = LOOKUP_USD * NANOS_PER_USD
+    store = STORE_USD_PER_GB_HOUR * chosen.ttl_s / SECONDS_PER_HOUR * BYTES_PER_OUTPUT_TOKEN * 1.1 / 1e9 * NANOS_PER_USD
+    tasks: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
+        (by_capacity, (run.files("response"), run.n_buckets, chosen.ttl_s, chosen.policy))
+    ]
+    for bucket in range(run.n_buckets):
+        job = SetsJob(
+            bucket=bucket, files=files, rates=run.rates, hits=hits_file, policies=policies, lookup_nanos=lookup,
+            store_nanos_per_output_token=store,
+        )  # fmt: skip
+        tasks.append((value_bucket, (job,)))
+    tasks += [(breaks_of_bucket, (job,)) for job in run.buckets("prefix")]
+    capacities, *parts = run.map("levers", _call, tasks)
+    valued: list[SetSums] = parts[: run.n_buckets]
     evidence: Counter[str] = Counter()
-    for part in parts:
+    for part in valued:
         evidence.update(part.evidence)
-    sums = SetSums(merged([p.by_hour for p in parts]), merged([p.by_site for p in parts]), dict(evidence))
-    breaks = run.map("prefixes", breaks_of_bucket, run.buckets("prefix"))
-    return sums, PrefixFacts(
+    sums = SetSums(merged([p.by_hour for p in valued]), merged([p.by_site for p in valued]), dict(evidence))
+    cache = CacheFacts(
+        settings=replays.settings,
+        replayed=replays.replayed,
+        capacities=capacities,
+        lookup_nanos=lookup,
+        store_nanos_per_output_token=store,
+    )
+    prefix = PrefixFacts(
         sums=sums.evidence,
-        capacities=by_block_capacity(files, run.n_buckets),
-        first_break=first_break_of(breaks, tables.site_label),
+        capacities=replays.block_capacities,
+        first_break=first_break_of(parts[run.n_buckets :], tables.site_label),
         policies=policies,
         cut_lengths=run.log.cut_lengths,
     )
+    return cache, sums, prefix
 
 
 def _site_names(log: Log, summary: Summary) -> tuple[dict[int, str], dict[int, str]]:

@@ -66,8 +66,11 @@ class Blocks:
         )  # fmt: skip
 
 
-def blocks_of(rows: dict[str, Any]) -> Blocks:
-    """The blocks of rows whose text (or prefix hashes) is whole and whose time is known; rows in arrival order."""
+def blocks_of(rows: dict[str, Any], *, ordered: bool = True) -> Blocks:
+    """The blocks of rows whose text (or prefix hashes) is whole and whose time is known; rows in arrival order.
+
+    `ordered=False` leaves `order` empty, for those who only count.
+    """
     ragged = rows["block_key"]
     lengths = np.diff(ragged.offsets).astype(np.int64)
     row = np.repeat(np.arange(len(lengths)), lengths)
@@ -78,7 +81,7 @@ def blocks_of(rows: dict[str, Any]) -> Blocks:
     is_last[ragged.offsets[1:][lengths > 0] - 1] = True
     valid = rows["blocks_valid"][row]
     row, key, time = row[valid], ragged.values[valid], rows["time_us"][row[valid]]
-    order = np.lexsort((np.arange(len(row)), time, key))
+    order = np.lexsort((np.arange(len(row)), time, key)) if ordered else np.zeros(0, np.int64)
     return Blocks(row, key, position[valid], rows["block_end"].values[valid], is_last[valid], time, order)
 
 
@@ -167,7 +170,7 @@ def by_block_capacity(files: list[Path], buckets: int) -> list[dict[str, Any]]:
     for bucket in range(buckets):
         for path in files:
             rows = read_batch(path, bucket, _BLOCK_COLUMNS)
-            blocks = blocks_of(rows)
+            blocks = blocks_of(rows, ordered=False)
             accesses += len(blocks.row)
             stride = max(1, -(-accesses // SAMPLE_FROM))
             before = np.concatenate([[0], blocks.position[:-1]])

@@ -173,7 +173,7 @@ def _walk(stored_at: Ints, time: Ints, ttl_us: int, late: Mask) -> Ints:
 def by_capacity(
     files: list[Path], buckets: int, ttl_s: float, policy: Literal["store", "sliding"]
 ) -> list[dict[str, Any]]:
-    """Hits at several capacities, exact, from one pass of stack distances over all eligible requests in arrival order."""
+    """Hits at several capacities, exact: one pass of stack distances over all eligible requests in arrival order."""
     parts = [
         _load(files, bucket, ("eligible", "norm_key", "exact_key", "time_us", "cost", "gid"))
         for bucket in range(buckets)
