@@ -20,14 +20,16 @@ from costplan.ingest.canonical import SCHEMA, mooncake_row, row_of
 from costplan.ingest.features import FeatureSettings
 from costplan.ingest.log import Log, read_log
 from costplan.ingest.parse import SplitBooks, read_calls
-from costplan.ingest.prompt import flat_text
+from costplan.ingest.prompt import flat_text, json_text
 from costplan.ingest.source import expand, splits_of
 from costplan.settings import AnalyzeSettings
 from costplan.tokens import encode, encoding_of
 from costplan.trace import BadRecord, Call, Part
 
-BLOCK_TOKENS = 512
+MOONCAKE_TOKENS = 512
 """Mooncake's block size (FAST '25 traces)."""
+BLOCK_TOKENS = 16
+"""Blocks of anonymised canonical rows, as vLLM caches them; short prompts share nothing in longer ones."""
 BATCH_ROWS = 5_000
 _PRIVATE = (
     "input_messages", "tools_text", "output_text", "output_tool_calls", "request_id", "source_file", "error_type",
@@ -143,7 +145,10 @@ def _canonical(calls: Iterator[tuple[Call, str, str, int]], salt: bytes | None) 
             row |= dict.fromkeys(_PRIVATE)
             row |= {name: _keyed(row[name], salt) for name in _KEYED}
             if not call.block_ids:
-                row["prefix_block_ids"], row["block_size"] = _block_ids(call, salt, number) or None, BLOCK_TOKENS
+                row["prefix_block_ids"], row["block_size"] = (
+                    _block_ids(call, salt, number, BLOCK_TOKENS) or None,
+                    BLOCK_TOKENS,
+                )
         yield row
 
 
@@ -160,8 +165,9 @@ def _mooncake(calls: Iterator[tuple[Call, str, str, int]], salt: bytes, left_out
         if start is None:
             start = 0 if call.time_is_relative else call.time_us
             row = mooncake_row(call, start or 0)
-        if not (call.block_ids and call.block_size == BLOCK_TOKENS):
-            row["hash_ids"] = [numbers.setdefault(key, len(numbers)) for key in _block_ids(call, salt, number)]
+        if not (call.block_ids and call.block_size == MOONCAKE_TOKENS):
+            keys = _block_ids(call, salt, number, MOONCAKE_TOKENS)
+            row["hash_ids"] = [numbers.setdefault(key, len(numbers)) for key in keys]
         yield row
 
 
@@ -171,27 +177,30 @@ def _keyed(value: str | None, salt: bytes) -> str | None:
     return hashlib.blake2b(value.encode("utf-8", "surrogatepass"), digest_size=8, key=salt).hexdigest()
 
 
-def _block_ids(call: Call, salt: bytes, number: int) -> list[int]:
-    """Salted hash of every 512-token prefix of the prompt, ceil(input_tokens / 512) of them.
+def _block_ids(call: Call, salt: bytes, number: int, size: int) -> list[int]:
+    """Salted hash of every prefix of the prompt that is `size` tokens longer, ceil(input_tokens / size) of them.
 
     Without text every block is its own: a prompt that nobody can compare shares nothing; `number` is the row's.
     """
     total = call.input_tokens or 0
-    count = -(-total // BLOCK_TOKENS)
+    count = -(-total // size)
     state = hashlib.blake2b(digest_size=7, key=salt)
     if not call.messages:
         state.update(f"{number}".encode())
         unique = int.from_bytes(state.digest(), "little")
         return [unique + index for index in range(count)]
     vocabulary = encoding_of(call.response_model or call.request_model)[0]
-    text = "\x1e".join(f"{message.role}\x1f{flat_text(message)[0]}" for message in call.messages)
-    ids = np.array(encode(text, vocabulary), dtype=np.uint32)
-    state.update((call.response_model or call.request_model).encode())
-    cuts = [round(min((index + 1) * BLOCK_TOKENS, total) / total * len(ids)) for index in range(count)]
+    parts = [json_text(call.tools)] if call.tools else []
+    parts += [f"{message.role}\x1f{flat_text(message)[0]}" for message in call.messages]
+    ids = np.array(encode("\x1e".join(parts), vocabulary), dtype=np.uint32)
+    state.update((call.response_model or call.request_model).encode("utf-8", "surrogatepass"))
+    # Equal prefixes must be cut at equal places: tokens of another vendor are scaled in coarse steps, not row by row
+    scale = max(1, round(4 * total / max(len(ids), 1))) / 4
     blocks: list[int] = []
     before = 0
-    for cut in cuts:
-        state.update(ids[before:cut].tobytes())
+    for index in range(count):
+        cut = len(ids) if index == count - 1 else min(round((index + 1) * size / scale), len(ids))
+        state.update(ids[before:cut].tobytes() or b"-")
         before = cut
         blocks.append(int.from_bytes(state.digest(), "little"))
     return blocks

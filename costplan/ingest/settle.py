@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costplan.engine import concat, read_batch, take, write_batches
+from costplan.ingest.features import Kind
 from costplan.ingest.parse import Chunk, Parsed
 from costplan.trace import Flag
 
@@ -127,10 +128,26 @@ def _with_request_columns(index: int, chunks: list[Chunk], pairs: list[tuple[int
     pick = np.arange(chunks[index].rows)
     pick[target] = chunks[index].rows + np.arange(len(target))
     columns |= take(concat([own, requests]), pick)
+    kinds = _with_models(columns, chunks, index, pairs)
     path = folder / f"{chunks[index].path.stem}-merged.arrow"
     write_batches(path, [columns])
     sites = dict.fromkeys([site for s in (index, *sources) for site in chunks[s].sites])
-    return replace(chunks[index], path=path, sites=list(sites))
+    return replace(chunks[index], path=path, kinds=kinds, sites=list(sites))
+
+
+def _with_models(
+    columns: dict[str, Any], chunks: list[Chunk], index: int, pairs: list[tuple[int, int, int]]
+) -> list[Kind]:
+    """Name in each row's kind the model that its request asked for; returns the chunk's new table of kinds."""
+    numbers = {kind: number for number, kind in enumerate(chunks[index].kinds)}
+    asked = {s: read_batch(chunks[s].path, 0, ["kind"])["kind"] for s in {chunk for _, chunk, _ in pairs}}
+    kind_of: NDArray[np.int64] = np.array(columns["kind"])
+    for row, chunk, request in pairs:
+        own = chunks[index].kinds[int(kind_of[row])]
+        model = own[1] or chunks[chunk].kinds[int(asked[chunk][request])][1]
+        kind_of[row] = numbers.setdefault((own[0], model, *own[2:]), len(numbers))
+    columns["kind"] = kind_of
+    return list(numbers)
 
 
 def _parent_spans(chunks: list[Chunk], links: list[Keys], keep: NDArray[np.bool_]) -> int:
