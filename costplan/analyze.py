@@ -8,7 +8,7 @@ import pickle
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,7 +48,15 @@ from costplan.ingest.log import Log, read_log
 from costplan.levers import LADDER
 from costplan.levers.evidence import CacheFacts, PrefixFacts, breaks_of_bucket, cache_grid, evidence_of, first_break_of
 from costplan.levers.prompt_cache import Policies, by_block_capacity
-from costplan.levers.response_cache import CacheSetting, Replayed, ResponseJob, by_capacity, replay_bucket
+from costplan.levers.response_cache import (
+    CacheSetting,
+    Replayed,
+    ResponseJob,
+    by_capacity,
+    limited,
+    replay_bucket,
+    replay_limited,
+)
 from costplan.levers.rungs import Ladder, after_of, opportunities_of, rungs_of
 from costplan.levers.sets import NO_HOUR, SetsJob, SetSums, value_bucket
 from costplan.month import Month, month_of
@@ -255,18 +263,22 @@ def _replays(run: _Run) -> _Replays:
     settings = run.settings
     chosen = CacheSetting(settings.ttl, settings.ttl_policy, settings.scope, settings.capacity)
     grid = cache_grid(chosen)
+    unlimited = (replace(chosen, capacity=None), *grid[1:])
     files = run.files("response")
     # the long task first: it takes one worker while the other works through the buckets
     tasks: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
         (by_block_capacity, (run.files("prefix"), run.n_buckets))
     ]
-    tasks += [(replay_bucket, (ResponseJob(bucket, files, grid),)) for bucket in range(run.n_buckets)]
+    tasks += [(replay_bucket, (ResponseJob(bucket, files, unlimited),)) for bucket in range(run.n_buckets)]
     tasks += [(merge_sessions, (job,)) for job in run.buckets("sessions")]
     capacities, *parts = run.map("replay", _call, tasks)
     sessions = parts[run.n_buckets :]
     steps, cost = np.concatenate([p[0] for p in sessions]), np.concatenate([p[1] for p in sessions])
     order = np.lexsort((steps, cost))
-    return _Replays(grid, parts[: run.n_buckets], (steps[order], cost[order]), capacities)
+    replayed: list[Replayed] = parts[: run.n_buckets]
+    if chosen.capacity is not None:
+        replayed = limited(replayed, replay_limited(files, run.n_buckets, chosen))
+    return _Replays(grid, replayed, (steps[order], cost[order]), capacities)
 
 
 def _levers(run: _Run, replays: _Replays, tables: Tables) -> tuple[CacheFacts, SetSums, PrefixFacts]:

@@ -102,7 +102,7 @@ def merge_summaries(parts: list[Summary]) -> Summary:
     return Summary(
         groups={name: merged([part.groups[name] for part in parts if name in part.groups]) for name in names},
         counts=counts,
-        parts=np.sum([part.parts for part in parts], axis=0, dtype=np.int64),
+        parts=np.stack([part.parts for part in parts]).sum(axis=0),
         reported=sum(part.reported for part in parts),
         time_min=min(part.time_min for part in parts),
         time_max=max(part.time_max for part in parts),
@@ -176,7 +176,8 @@ def _price(rows: Rows, rates: RateTable, job: CostJob) -> None:
     parts = _costs(rows, rates, row, units)
     rows["parts"] = parts
     rows["cost"] = parts.sum(axis=1)
-    rows["cost_price_date"] = _costs(rows, rates, rows["rate_row"], units).sum(axis=1)
+    later = _costs(rows, rates, rows["rate_row"], units)
+    rows["cost_price_date"], rows["fee"] = later.sum(axis=1), later[:, PARTS.index("other")]
 
 
 def _costs(rows: Rows, rates: RateTable, row: NDArray[np.int32], units: dict[str, NDArray[np.float64]]) -> Ints:
@@ -294,11 +295,10 @@ def _write_buckets(rows: Rows, job: CostJob) -> None:
         for name in (
             "gid", "time_us", "site", "price_key", "rate_row", "batch_rate_row", "input_tokens", "cache_read_tokens",
             "cache_write_tokens", "cache_write_1h_tokens", "output_tokens", "reasoning_tokens", "weight", "flags",
-            "total_weight", "history_chars", "root_key", "block_key", "block_weight", "block_end", "has_time", "relative",
+            "total_weight", "history_chars", "root_key", "block_key", "block_weight", "block_end", "has_time",
         )
     }  # fmt: skip
-    prefix["fee"] = rows["parts"][:, 4]
-    prefix["priced"] = rows["priced"]
+    prefix["priced"], prefix["fee"] = rows["priced"], rows["fee"]
     hashed = rows["text_state"] == TextState.ABSENT
     prefix["blocks_valid"] = (full | hashed) & rows["has_time"]
     prefix["full"] = rows["text_state"] == TextState.FULL

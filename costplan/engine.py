@@ -7,18 +7,15 @@ finished, so one worker, two or a cluster give the same bytes. A finished stage 
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -95,7 +92,7 @@ class Executor:
 
 
 @contextmanager
-def executor(workers: int) -> Iterator[Executor]:
+def executor(workers: int) -> Generator[Executor]:
     """An Executor whose workers are gone when the block ends, also after an error."""
     pool = Executor(workers)
     try:
@@ -111,7 +108,7 @@ def usable_cores() -> int:
 
 def write_batches(path: Path, batches: Sequence[Columns]) -> None:
     """One Arrow IPC file; batch p of the file holds the columns of `batches[p]`. Renamed into place when complete."""
-    import pyarrow as pa
+    pa = _pyarrow()
 
     unfinished = path.with_suffix(".part")
     arrow = [_to_arrow(columns) for columns in batches]
@@ -123,7 +120,7 @@ def write_batches(path: Path, batches: Sequence[Columns]) -> None:
 
 def read_batch(path: Path, index: int, names: Sequence[str] | None = None) -> dict[str, Any]:
     """Batch `index` of an IPC file as numpy columns (views of the mapped file, read-only); `names` limits them."""
-    import pyarrow as pa
+    pa = _pyarrow()
 
     with pa.memory_map(str(path)) as source:
         batch = pa.ipc.open_file(source).get_batch(index)
@@ -132,7 +129,7 @@ def read_batch(path: Path, index: int, names: Sequence[str] | None = None) -> di
 
 def count_batches(path: Path) -> int:
     """Number of batches in an IPC file."""
-    import pyarrow as pa
+    pa = _pyarrow()
 
     with pa.memory_map(str(path)) as source:
         return pa.ipc.open_file(source).num_record_batches
@@ -167,10 +164,17 @@ def _concat(parts: list[Any]) -> Any:
     return Ragged(np.concatenate(offsets).astype(np.int32), np.concatenate([part.values for part in parts]))
 
 
-def _to_arrow(columns: Columns) -> "pa.RecordBatch":
-    import pyarrow as pa
+def _pyarrow() -> Any:
+    """pyarrow, imported late (0.25 s) and without its types, which are incomplete."""
+    import pyarrow
 
-    arrays = [
+    return pyarrow
+
+
+def _to_arrow(columns: Columns) -> Any:
+    pa = _pyarrow()
+
+    arrays: list[Any] = [
         pa.ListArray.from_arrays(_array(column.offsets), _array(column.values))
         if isinstance(column, Ragged)
         else _array(column)
@@ -179,9 +183,9 @@ def _to_arrow(columns: Columns) -> "pa.RecordBatch":
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
 
-def _array(values: NDArray[Any]) -> "pa.Array[Any]":
+def _array(values: NDArray[Any]) -> Any:
     """Arrow array over a numpy buffer. `pa.array` would import pandas (0.5 s, 40 MB in every worker)."""
-    import pyarrow as pa
+    pa = _pyarrow()
 
     if values.dtype == np.bool_:
         bits = np.packbits(values, bitorder="little")
@@ -191,7 +195,7 @@ def _array(values: NDArray[Any]) -> "pa.Array[Any]":
 
 
 def _to_numpy(array: Any) -> Any:
-    import pyarrow as pa
+    pa = _pyarrow()
 
     if pa.types.is_list(array.type):
         offsets = _values(array.offsets)
@@ -201,7 +205,7 @@ def _to_numpy(array: Any) -> Any:
 
 def _values(array: Any) -> NDArray[Any]:
     """Numpy view of an Arrow array without nulls (`Array.to_numpy` would import pandas)."""
-    import pyarrow as pa
+    pa = _pyarrow()
 
     buffer = array.buffers()[1]
     if not len(array):

@@ -116,8 +116,6 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
     span: Span
     partial: bool = False
     """True for `--head`: a first look, no monthly figure."""
-    recovered: int = 0
-    """Lines that only the tolerant fallback could read; they are rows like any other."""
 
 
 class CostParts(msgspec.Struct, frozen=True, kw_only=True):

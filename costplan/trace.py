@@ -63,7 +63,6 @@ class Flag(IntFlag):
     BACKWARDS = 128
     REQUEST_PART = 256
     RESPONSE_PART = 512
-    RECOVERED = 1024
 
 
 class Cacheable(IntFlag):

@@ -306,7 +306,6 @@ def test_without_prices_every_rung_says_what_it_needs(tmp_path: Path):
     assert rung(plan, "response_cache").evidence["break_even_hit_share"] is None
 
 
-@pytest.mark.xfail(reason="a bucket replays without stack distances, so --capacity changes nothing")
 def test_a_cache_with_little_room_hits_less(tmp_path: Path):
     log = [call(n, f"Question {n % 20}") for n in range(100)]
     roomy, narrow = (analyzed(tmp_path, log, capacity=room).plan for room in (20, 3))

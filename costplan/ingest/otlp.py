@@ -151,7 +151,9 @@ def _row(span: dict[str, Any], shared: dict[str, Any]) -> Call | NotACall:
     parameters = _parameters(a)
     read, written = _get(a, *_CACHE_READ), _get(a, *_CACHE_WRITE)
     call = Call(
-        request_id=as_text(_get(a, "gen_ai.response.id", "gen_ai.request.id")),
+        # a span is exported again after a collector's retry: its own id tells
+        request_id=as_text(_get(a, "gen_ai.response.id", "gen_ai.request.id"))
+        or (f"{trace_id}/{span_id}" if trace_id and span_id else None),
         span_id=span_id,
         parent_id=parent_id,
         trace_id=trace_id,

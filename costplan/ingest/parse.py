@@ -117,17 +117,18 @@ def _checked(found: list[Call | NotACall], line: int, books: SplitBooks) -> Iter
 
 
 def _calls(record: Any, read: Any, detected: Detected) -> list[Call | NotACall]:
-    if type(record) is not dict:
+    if not isinstance(record, dict):
         raise BadRecord("not_an_object")
+    record = cast(dict[str, Any], record)
     try:
         return read(record)
     except BadRecord as bad:
         if detected.mapping:
             raise
-        other = dialect_of(cast(dict[str, Any], record))
+        other = dialect_of(record)
         if other is not None and other != detected.name:
             return DIALECT_BY_NAME[other].calls(record)
-        inner = unwrap(cast(dict[str, Any], record)) if other is None else []
+        inner = unwrap(record) if other is None else []
         if len(inner) > 1 or (inner and inner[0] is not record):
             return [call for element in inner for call in _calls(element, read, detected)]
         raise bad from None
@@ -135,7 +136,7 @@ def _calls(record: Any, read: Any, detected: Detected) -> list[Call | NotACall]:
 
 def parse_split(job: ParseJob) -> Parsed:
     """Read a split, write its columns, return its books."""
-    gc.disable()  # nothing here makes reference cycles, and the collector would walk every remembered text again and again
+    gc.disable()  # nothing here makes reference cycles, and the collector would walk the remembered texts over and over
     try:
         return _parse_split(job)
     finally:

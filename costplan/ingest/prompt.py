@@ -7,13 +7,14 @@ kept only as long as the memo holds it.
 import re
 import unicodedata
 from collections import Counter
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from costplan.ingest.fields import as_dict
 from costplan.tokens import counter
 from costplan.trace import Message
 
@@ -81,10 +82,12 @@ def flat_text(message: Message) -> tuple[str, bool]:
         text = ""
     elif isinstance(content, list):
         pieces: list[str] = []
-        for part in content:
+        for part in cast(list[Any], content):
             piece = part if isinstance(part, str) else None
             if isinstance(part, dict):
-                piece = next((v for k in ("text", "content") if isinstance(v := part.get(k), str)), None)
+                piece = next(
+                    (v for k in ("text", "content") if isinstance(v := cast(dict[str, Any], part).get(k), str)), None
+                )
             media = media or piece is None
             pieces.append(json_text(part) if piece is None else piece)
         text = "\n".join(pieces)
@@ -128,9 +131,9 @@ def site_key(tools: Any, system: str) -> int:
 
 def _tool_names(tools: Any) -> str:
     names: list[str] = []
-    for tool in tools if isinstance(tools, list) else ():
-        inner = tool.get("function", tool) if isinstance(tool, dict) else {}
-        name = inner.get("name") if isinstance(inner, dict) else None
+    for tool in cast(list[Any], tools) if isinstance(tools, list) else []:
+        outer = as_dict(tool)
+        name: Any = (as_dict(outer.get("function")) or outer).get("name")
         names.append(name if isinstance(name, str) else "?")
     return ",".join(sorted(names))
 
@@ -223,7 +226,8 @@ class Texts:
             self._piece_tokens[vocabulary] = known
         count = counter(VOCABULARIES[vocabulary])
         ends = self._table["piece_end"]
-        for number in np.unique(numbers).tolist():
+        wanted: list[int] = np.unique(numbers).tolist()
+        for number in wanted:
             first, end = int(ends[number - 1]) if number else 0, int(ends[number])
             if known[first] < 0:
                 text, last = self.strings[number], end - first - 1
@@ -285,7 +289,7 @@ def _describe_ascii(
     data = np.frombuffer(b"".join(encoded), np.uint8)
     ends = np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)))
     out, out_ends, hints = fold_texts(data, ends)
-    view = memoryview(out)
+    view = memoryview(cast(Any, out))
     starts = np.concatenate([[0], ends[:-1]])  # a folded text is never longer: it starts where its source starts
     user = np.flatnonzero(kinds[rows] & 1)
     spans = zip(starts[user].tolist(), out_ends[user].tolist(), strict=True)

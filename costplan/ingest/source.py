@@ -20,7 +20,7 @@ from costplan.errors import CostplanError
 from costplan.ingest.unpack import Compression, compression_of, damaged, open_unpacked
 from costplan.trace import BadRecord
 
-SPLIT_BYTES = 16 << 20
+SPLIT_BYTES = 32 << 20
 """Fixed, not derived from the number of workers: the same splits, hence the same bytes, with 1, 2 or 4 of them."""
 BLOCK_BYTES = 4 << 20
 MAX_LINE_BYTES = 64 << 20

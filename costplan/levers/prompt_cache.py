@@ -158,6 +158,11 @@ def simulate(blocks: Blocks, in_stream: Mask, rows: dict[str, Any], policies: Po
     return Reads(automatic, static_read, static_end - static_read, whole_read, whole - whole_read)
 
 
+def _stride(accesses: int) -> int:
+    """Follow one key in so many; a power of two, so that what a smaller stride kept is never missed."""
+    return 1 << max(0, (-(-accesses // SAMPLE_FROM) - 1).bit_length())
+
+
 def by_block_capacity(files: list[Path], buckets: int) -> list[dict[str, Any]]:
     """Token hit share of an LRU prefix cache that holds so many blocks (a self-hosted KV cache), by stack distance.
 
@@ -172,7 +177,7 @@ def by_block_capacity(files: list[Path], buckets: int) -> list[dict[str, Any]]:
             rows = read_batch(path, bucket, _BLOCK_COLUMNS)
             blocks = blocks_of(rows, ordered=False)
             accesses += len(blocks.row)
-            stride = max(1, -(-accesses // SAMPLE_FROM))
+            stride = _stride(accesses)
             before = np.concatenate([[0], blocks.position[:-1]])
             before[np.concatenate([[True], blocks.row[1:] != blocks.row[:-1]])] = 0
             keep = blocks.key % np.uint64(stride) == 0
@@ -180,7 +185,7 @@ def by_block_capacity(files: list[Path], buckets: int) -> list[dict[str, Any]]:
                 (blocks.time_us[keep], rows["gid"][blocks.row[keep]], blocks.key[keep],
                  np.arange(len(blocks.row))[keep], (blocks.position - before)[keep])
             )  # fmt: skip
-    stride = max(1, -(-accesses // SAMPLE_FROM))
+    stride = _stride(accesses)
     time, gid, key, number, tokens = (np.concatenate([part[i] for part in parts]) for i in range(5))
     keep = key % np.uint64(stride) == 0
     time, gid, key, number, tokens = time[keep], gid[keep], key[keep], number[keep], tokens[keep]

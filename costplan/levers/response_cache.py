@@ -5,7 +5,7 @@ parameters, and the same last user turn after normalisation (NFKC, case, whitesp
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from costplan.units import MICROS_PER_SECOND
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+Scope = Literal["global", "user"]
 RETRY_WINDOW_S = 120.0
 CAPACITIES = (100, 1_000, 10_000, 100_000)
 
@@ -29,7 +30,7 @@ class CacheSetting:
     ttl_s: float = 3600.0
     policy: Literal["store", "sliding"] = "store"
     """`store`: an answer lives `ttl_s` after it was stored; `sliding`: after it was last used."""
-    scope: Literal["global", "user"] = "global"
+    scope: Scope = "global"
     capacity: int | None = None
     """Entries held, least recently used out first; None = unlimited."""
 
@@ -62,9 +63,9 @@ def replay_bucket(job: ResponseJob) -> Replayed:
     rows = _load(job.files, job.bucket)
     retries = _retries(rows)
     rows = take(rows, rows["eligible"])
+    scopes: tuple[Scope, ...] = tuple(dict.fromkeys(setting.scope for setting in job.settings))
     repeats = {
-        scope: repeats_of(rows["norm_key"], rows["exact_key"], rows["time_us"], rows["user"], scope)
-        for scope in dict.fromkeys(setting.scope for setting in job.settings)
+        scope: repeats_of(rows["norm_key"], rows["exact_key"], rows["time_us"], rows["user"], scope) for scope in scopes
     }
     hits = np.zeros((len(job.settings), 2), dtype=np.int64)
     exact_rows = normalised_rows = np.zeros(0, np.int64)
@@ -99,15 +100,16 @@ def repeats_of(
     exact_key: NDArray[np.uint64],
     time_us: Ints,
     user: NDArray[np.uint64],
-    scope: Literal["global", "user"] = "global",
+    scope: Scope = "global",
 ) -> Repeats:
     """Repeats among rows in arrival order."""
-    if scope == "user":
-        key = (key ^ user) * np.uint64(0x9E3779B97F4A7C15)
+    key = _scoped(key, user, scope)
     order = np.argsort(key, kind="stable")
     ordered = key[order]
     again = np.zeros(len(key), dtype=np.bool_)
     again[1:] = ordered[1:] == ordered[:-1]
+    if scope == "user":
+        again &= user[order] != 0  # nobody shares the answers of a request without a user
     involved = again.copy()
     involved[:-1] |= again[1:]
     row = order[involved]
@@ -170,30 +172,58 @@ def _walk(stored_at: Ints, time: Ints, ttl_us: int, late: Mask) -> Ints:
     return result
 
 
+def replay_limited(files: list[Path], buckets: int, setting: CacheSetting) -> Replayed:
+    """Hits of a cache with limited room: one pass of stack distances over all eligible requests in arrival order."""
+    rows, distance = _all_eligible(files, buckets, setting.scope)
+    repeats = repeats_of(rows["norm_key"], rows["exact_key"], rows["time_us"], rows["user"], setting.scope)
+    hit, exact = replay_repeats(repeats, setting, distance)
+    return Replayed(
+        exact_gid=rows["gid"][hit[exact]],
+        normalised_gid=rows["gid"][hit[~exact]],
+        hits=np.array([[len(hit), int(rows["cost"][hit].sum())]], dtype=np.int64),
+        eligible=0,
+        distinct=0,
+        retries=0,
+    )
+
+
+def limited(replayed: list[Replayed], hits: Replayed) -> list[Replayed]:
+    """Bucket replays whose first setting is replaced by what a replay with limited room found."""
+    none = np.zeros(0, np.int64)
+    cleared: list[Replayed] = []
+    for part in replayed:
+        kept = part.hits.copy()
+        kept[0] = 0
+        cleared.append(replace(part, exact_gid=none, normalised_gid=none, hits=kept))
+    cleared[0].hits[0] = hits.hits[0]
+    return [replace(cleared[0], exact_gid=hits.exact_gid, normalised_gid=hits.normalised_gid), *cleared[1:]]
+
+
 def by_capacity(
     files: list[Path], buckets: int, ttl_s: float, policy: Literal["store", "sliding"]
 ) -> list[dict[str, Any]]:
     """Hits at several capacities, exact: one pass of stack distances over all eligible requests in arrival order."""
-    parts = [
-        _load(files, bucket, ("eligible", "norm_key", "exact_key", "time_us", "cost", "gid"))
-        for bucket in range(buckets)
-    ]
-    rows = {
-        name: np.concatenate([part[name][part["eligible"]] for part in parts])
-        for name in parts[0]
-        if name != "eligible"
-    }
-    del parts
-    order = np.lexsort((rows["gid"], rows["time_us"]))
-    rows = {name: values[order] for name, values in rows.items()}
-    distance = stack_distances(rows["norm_key"])
-    users = np.zeros(len(rows["gid"]), np.uint64)
-    repeats = repeats_of(rows["norm_key"], rows["exact_key"], rows["time_us"], users)
+    rows, distance = _all_eligible(files, buckets, "global")
+    repeats = repeats_of(rows["norm_key"], rows["exact_key"], rows["time_us"], rows["user"])
     found: list[dict[str, Any]] = []
     for capacity in CAPACITIES:
         hit, _ = replay_repeats(repeats, CacheSetting(ttl_s, policy, "global", capacity), distance)
         found.append({"capacity": capacity, "hits": len(hit), "cost": int(rows["cost"][hit].sum())})
     return found
+
+
+def _scoped(key: NDArray[np.uint64], user: NDArray[np.uint64], scope: str) -> NDArray[np.uint64]:
+    return (key ^ user) * np.uint64(0x9E3779B97F4A7C15) if scope == "user" else key
+
+
+def _all_eligible(files: list[Path], buckets: int, scope: str) -> tuple[dict[str, Any], Ints]:
+    """(eligible rows of all buckets in arrival order, their stack distances)."""
+    names = ("eligible", "norm_key", "exact_key", "time_us", "cost", "gid", "user")
+    parts = [_load(files, bucket, names) for bucket in range(buckets)]
+    rows = {name: np.concatenate([part[name][part["eligible"]] for part in parts]) for name in names[1:]}
+    del parts
+    rows = take(rows, np.lexsort((rows["gid"], rows["time_us"])))
+    return rows, stack_distances(_scoped(rows["norm_key"], rows["user"], scope))
 
 
 def _load(files: Sequence[Path], bucket: int, names: Sequence[str] | None = None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from costplan.costing import Keyed, grouped, load_rates
 from costplan.engine import concat, read_batch, take
 from costplan.levers import LADDER, N_SETS
-from costplan.levers.prompt_cache import FOREVER, Blocks, Policies, blocks_of, contiguous, held, simulate
+from costplan.levers.prompt_cache import FOREVER, Blocks, Policies, Reads, blocks_of, contiguous, held, simulate
 from costplan.trace import Flag
 from costplan.units import MICROS_PER_SECOND, NANOS_PER_USD, SECONDS_PER_HOUR
 
@@ -151,20 +151,22 @@ class _Money:
         """Every eligible request asks the cache; the answer to every miss is stored."""
         rows = self.rows
         store = rows["output_tokens"] * self.job.store_nanos_per_output_token
-        per_row = self.job.lookup_nanos + np.where(hit, 0.0, store)
+        per_row = rows["weight"] * (self.job.lookup_nanos + np.where(hit, 0.0, store))
         return np.rint(np.where(rows["eligible"] & rows["priced"], per_row, 0.0)).astype(np.int64)
 
     def cost(self, read: Ints, write: Ints, write_1h: Ints, rate: NDArray[np.float64]) -> Ints:
         """Cost of all rows for these cached tokens at these rates."""
         rows = self.rows
-        usd = (
-            (rows["input_tokens"] - read - write) * rate[:, 0] + read * rate[:, 1] + (write - write_1h) * rate[:, 2]
-            + write_1h * rate[:, 3] + (rows["output_tokens"] - rows["reasoning_tokens"]) * rate[:, 4]
-            + rows["reasoning_tokens"] * rate[:, 5]
-        )  # fmt: skip
-        return np.rint(usd * self.scale).astype(np.int64) + rows["fee"]
+        parts = (
+            (rows["input_tokens"] - read - write) * rate[:, 0],
+            read * rate[:, 1],
+            (write - write_1h) * rate[:, 2] + write_1h * rate[:, 3],
+            (rows["output_tokens"] - rows["reasoning_tokens"]) * rate[:, 4] + rows["reasoning_tokens"] * rate[:, 5],
+        )
+        # rounded part by part, as the books are, so that the empty set costs what the books say
+        return sum((np.rint(part * self.scale).astype(np.int64) for part in parts), start=rows["fee"])
 
-    def interactive(self, reads: Any, simulated_all: Ints, mode: NDArray[np.int8]) -> tuple[Ints, Ints, Ints]:
+    def interactive(self, reads: Reads, simulated_all: Ints, mode: NDArray[np.int8]) -> tuple[Ints, Ints, Ints]:
         """(cost as logged, cost with the prompt-cache lever, cost at batch prices) on one stream.
 
         What the log read from the provider's cache shrinks with the stream: by the ratio of simulated reads.
