@@ -456,7 +456,7 @@ def test_a_table_may_quote_line_ends_and_has_bad_rows_counted(tmp_path: Path):
     text = ["timestamp,model,input_tokens,output_tokens,note"]
     text += [f'{START + n},gpt-4o-mini,92,17,"first ""line"",\nsecond"' for n in range(4)]
     text += [f"{START},gpt-4o-mini,92", f"{START},gpt-4o-mini,92,17,x,y,z", ""]
-    table.write_bytes("\r\n".join(text).encode("utf-8-sig"))
+    table.write_bytes("\r\n".join(["", *text]).encode("utf-8-sig"))
     plan = plan_of(table)
     assert plan.ingest.requests == 4 and skipped(plan.ingest) == {"wrong_field_count": 2}
     assert nanos(plan) == 4 * PAIR_NANOS

@@ -300,10 +300,9 @@ def _csv_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tupl
     csv.field_size_limit(MAX_CELL_CHARS)
     with _open(split.source) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
-        lines = iter(lambda: text.readline(MAX_CELL_CHARS).replace("\0", ""), "")
         # strict: a quote that is never closed must not swallow the rest of the file as one field
-        reader = csv.reader(lines, delimiter=split.source.delimiter, strict=True)
-        header = [name.strip() for name in next(reader, cast(list[str], []))]
+        reader = csv.reader(_text_lines(text), delimiter=split.source.delimiter, strict=True)
+        header: list[str] | None = None
         while True:
             try:
                 row = next(reader)
@@ -314,6 +313,9 @@ def _csv_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tupl
                 continue
             if not row:
                 continue
+            if header is None:
+                header = [name.strip() for name in row]
+                continue
             if len(row) != len(header):
                 reject(reader.line_num, "wrong_field_count")
                 continue
@@ -321,6 +323,11 @@ def _csv_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tupl
         if damaged(stream):
             reject(reader.line_num + 1, "damaged_compression")
         seen[0] = reader.line_num
+
+
+def _text_lines(text: io.TextIOWrapper) -> Iterator[str]:
+    while line := text.readline(MAX_CELL_CHARS):
+        yield line.replace("\0", "")
 
 
 def _parquet_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[int, Any]]:
