@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from costplan.books import assumptions_of, books_of, refuse_findings
 from costplan.costing import (
     BucketJob,
     CostJob,
@@ -36,16 +37,12 @@ from costplan.economics import (
     mixed_clocks,
     moment,
     prices_of,
-    span_of,
     unit_economics_of,
-    unpriced_of,
     warnings_of,
 )
 from costplan.engine import Executor, executor, read_batch, usable_cores
-from costplan.errors import CostplanError
 from costplan.ingest.features import FeatureSettings
 from costplan.ingest.log import Log, read_log
-from costplan.levers import LADDER
 from costplan.levers.evidence import CacheFacts, PrefixFacts, breaks_of_bucket, cache_grid, evidence_of, first_break_of
 from costplan.levers.prompt_cache import Policies, by_block_capacity
 from costplan.levers.response_cache import (
@@ -54,18 +51,20 @@ from costplan.levers.response_cache import (
     ResponseJob,
     by_capacity,
     limited,
+    lookup_nanos,
     replay_bucket,
     replay_limited,
+    store_nanos_per_output_token,
 )
 from costplan.levers.rungs import Ladder, after_of, opportunities_of, rungs_of
 from costplan.levers.sets import NO_HOUR, SetsJob, SetSums, value_bucket
 from costplan.month import Month, month_of
 from costplan.prices import PriceKey, RateTable, compile_rates
 from costplan.profiles import provider_policy
-from costplan.results import Assumption, Books, Plan, Skipped, SkippedBooks
+from costplan.results import Plan
 from costplan.settings import AnalyzeSettings
 from costplan.trace import NO_TIME
-from costplan.units import MICROS_PER_SECOND, NANOS_PER_USD, SECONDS_PER_DAY, SECONDS_PER_HOUR, format_duration
+from costplan.units import MICROS_PER_SECOND, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 Progress = Callable[[str, int, int], None]
 """(stage, done, total); bytes for reading, items for the rest."""
@@ -74,12 +73,6 @@ Result = TypeVar("Result")
 BUCKET_BYTES = 128 << 20
 _DAY_US = SECONDS_PER_DAY * MICROS_PER_SECOND
 _HOUR_US = SECONDS_PER_HOUR * MICROS_PER_SECOND
-
-# Amazon ElastiCache Serverless (Redis OSS), us-east-1 list price, checked 2026-11: the store a response cache needs.
-LOOKUP_USD = 0.0034e-6
-STORE_USD_PER_GB_HOUR = 0.125
-BYTES_PER_OUTPUT_TOKEN = 4.5
-"""English text in o200k_base; keys and framing add about a tenth."""
 
 
 def analyze(
@@ -99,7 +92,7 @@ def analyze(
         price_day = _price_day(settings, log)
         summary, tables = _price(run, price_day)
         if settings.strict:
-            _refuse_findings(log, summary)
+            refuse_findings(log, summary)
         volume = _volume(log)
         month = _month(settings, summary, volume)
         replays = _replays(run)
@@ -111,9 +104,13 @@ def analyze(
         told = rungs_of(ladder, evidence)
         day = moment(price_day).date().isoformat() if price_day is not None else None
         baseline = baseline_of(summary, sets.by_hour, month, volume, day)
+        # per 1,000 priced requests, as the unit costs are
+        priced_share = summary.counts["priced"] / max(1, summary.counts["requests"])
+        priced_month = baseline.requests_month * priced_share if baseline.requests_month else None
         revenue = settings.revenue_per_user
         margin = margin_of(summary, baseline, revenue) if revenue is not None else None
-        books = _books(log, summary, tables, sum(part.retries for part in replays.replayed), settings.head is not None)
+        retries = sum(part.retries for part in replays.replayed)
+        books = books_of(log, summary, tables, retries, partial=settings.head is not None)
         return Plan(
             inputs=log.inputs,
             ingest=books,
@@ -121,8 +118,8 @@ def analyze(
             unit_economics=unit_economics_of(summary, tables, replays.sessions, volume, margin),
             ladder=told.rungs,
             opportunities=opportunities_of(ladder, evidence, told, tables.site_label.__getitem__, settings.day_rate),
-            after=after_of(ladder, told, baseline.requests_month),
-            assumptions=_assumptions(settings, origins, tables.rates, day),
+            after=after_of(ladder, told, priced_month),
+            assumptions=assumptions_of(settings, origins, tables.rates, day),
             prices=prices_of(summary, tables),
             warnings=warnings_of(books, volume),
         )
@@ -190,8 +187,9 @@ def _price(run: _Run, price_day: int | None) -> tuple[Summary, Tables]:
     """Price every row; the bucket files of the later stages are written on the way."""
     log = run.log
     kinds = _numbered([kind for chunk in log.chunks for kind in chunk.kinds])
+    named = [_with_model(kind, run.settings.assume_model) for kind in kinds]
     tags = _numbered([tag for chunk in log.chunks for tagset in chunk.tagsets for tag in tagset])
-    compiled = _compile(list(kinds), run.settings)
+    compiled = _compile(named, run.settings)
     run.rates.write_bytes(pickle.dumps(compiled.rates))
     jobs: list[CostJob] = []
     first = 0
@@ -209,7 +207,13 @@ def _price(run: _Run, price_day: int | None) -> tuple[Summary, Tables]:
         first += chunk.rows
     summary = merge_summaries(run.map("pricing", cost_chunk, jobs))
     labels, places = _site_names(log, summary)
-    return summary, Tables(list(kinds), compiled.kind_key, list(tags), labels, places, compiled.rates)
+    return summary, Tables(named, compiled.kind_key, list(tags), labels, places, compiled.rates)
+
+
+def _with_model(kind: Kind, assumed: str | None) -> Kind:
+    """--assume-model stands in where the log names no model."""
+    provider, asked, answered, tier, operation, outcome = kind
+    return kind if asked or answered or not assumed else (provider, assumed, "", tier, operation, outcome)
 
 
 def _volume(log: Log) -> Volume:
@@ -291,8 +295,7 @@ def _levers(run: _Run, replays: _Replays, tables: Tables) -> tuple[CacheFacts, S
     np.save(hits_file, hits)
     policies = _policies(tables.rates)
     files, chosen = run.files("prefix"), replays.settings[0]
-    lookup = LOOKUP_USD * NANOS_PER_USD
-    store = STORE_USD_PER_GB_HOUR * chosen.ttl_s / SECONDS_PER_HOUR * BYTES_PER_OUTPUT_TOKEN * 1.1 / 1e9 * NANOS_PER_USD
+    lookup, store = lookup_nanos(), store_nanos_per_output_token(chosen.ttl_s)
     tasks: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
         (by_capacity, (run.files("response"), run.n_buckets, chosen.ttl_s, chosen.policy))
     ]
@@ -395,88 +398,3 @@ def _policies(rates: RateTable) -> Policies:
             rows.append((modes[cache.mode], cache.minimum_for(note.model), cache.step_tokens, ttl_us))
     table = np.array(rows, dtype=np.int64).reshape(-1, 4)
     return Policies(table[:, 0].astype(np.int8), table[:, 1], table[:, 2], table[:, 3])
-
-
-def _books(log: Log, summary: Summary, tables: Tables, retries: int, partial: bool) -> Books:
-    counts = summary.counts
-    failed: Counter[str] = Counter()
-    group = summary.groups["kind"]
-    for kind, sums in zip(group.keys.tolist(), group.sums.tolist(), strict=True):
-        if tables.kinds[kind][5]:
-            failed[tables.kinds[kind][5]] += sums[0]
-    with_usage = counts["requests"] - counts["failed"]
-    return Books(
-        records=log.records,
-        requests=counts["requests"],
-        not_a_call=sum(log.not_a_call.values()),
-        not_a_call_reasons=dict(sorted(log.not_a_call.items())),
-        skipped=SkippedBooks(
-            total=sum(log.skipped.values()),
-            reasons={
-                reason: Skipped(count=log.skipped[reason], first_lines=log.first_lines[reason])
-                for reason in sorted(log.skipped)
-            },
-        ),
-        duplicates=log.duplicates,
-        repeated_ids=log.repeated_ids,
-        merged=log.merged,
-        priced=counts["priced"],
-        unpriced=unpriced_of(summary, tables),
-        failed=counts["failed"],
-        failed_by=dict(sorted(failed.items())),
-        gateway_hits=counts["gateway_hits"],
-        possibly_billed=counts["possibly_billed"],
-        retries=retries,
-        usage_source={n.removeprefix("usage:"): counts[n] for n in sorted(counts) if n.startswith("usage:")},
-        text_state={n.removeprefix("text:"): counts[n] for n in sorted(counts) if n.startswith("text:")},
-        cache_reported_share=counts["cache_reported"] / with_usage if with_usage else 0.0,
-        span=span_of(summary),
-        partial=partial,
-    )
-
-
-def _refuse_findings(log: Log, summary: Summary) -> None:
-    """--strict: a bad record or an unpriced call ends the run."""
-    for reason in sorted(log.skipped):
-        raise CostplanError(
-            f"{log.first_lines[reason][0]}: {reason} ({log.skipped[reason]} records), and --strict is set",
-            hint="mend the log, or run without --strict to count and skip such records",
-        )
-    if summary.counts["unpriced"]:
-        raise CostplanError(
-            f"{summary.counts['unpriced']} calls have no price, and --strict is set",
-            hint="run without --strict to see which, then give their prices with --prices FILE",
-        )
-
-
-def _assumptions(
-    settings: AnalyzeSettings, origins: dict[str, str], rates: RateTable, price_day: str | None
-) -> list[Assumption]:
-    given = "given, but its terms are not applied yet: cash is taken to equal usage"
-    contract = given if rates.contract else "none: list price, no contract given"
-    newest = "newest listed prices (the log carries no dates)"
-    rows = [
-        ("contract", contract, origins.get("prices", "default")),
-        ("price_date", price_day or newest, origins["price_date"] if settings.price_date else "the log's last day"),
-        ("month_hours", "730", "definition"),
-        ("response_cache.ttl", format_duration(settings.ttl), origins["ttl"]),
-        ("response_cache.policy", settings.ttl_policy, origins["ttl_policy"]),
-        ("response_cache.scope", settings.scope, origins["scope"]),
-        ("response_cache.capacity", str(settings.capacity or "unlimited"), origins["capacity"]),
-        ("response_cache.max_temperature", f"{settings.max_temperature:g}", origins["max_temperature"]),
-        (
-            "response_cache.lookup_usd_per_million",
-            f"{LOOKUP_USD * 1e6:g}",
-            "ElastiCache Serverless list price, 2026-11",
-        ),
-        (
-            "response_cache.store_usd_per_gb_hour",
-            f"{STORE_USD_PER_GB_HOUR:g}",
-            "ElastiCache Serverless list price, 2026-11",
-        ),
-        ("batchable", ", ".join(settings.batchable), origins["batchable"]),
-        ("sample_rate", f"{settings.sample_rate:g}", origins["sample_rate"]),
-        ("engineer_day_usd", f"{settings.day_rate:g}", origins["day_rate"]),
-        ("levers", ", ".join(LADDER), "physical order"),
-    ]
-    return [Assumption(name=name, value=value, origin=origin) for name, value, origin in rows]

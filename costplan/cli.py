@@ -85,6 +85,9 @@ def analyze(
         str | None,
         typer.Option(help="Monthly figures at this day's prices (default: the log's last day).", metavar="YYYY-MM-DD"),
     ] = None,
+    assume_model: Annotated[
+        str | None, typer.Option(help="Price calls for which the log names no model as this one.", metavar="MODEL")
+    ] = None,
     month_requests: Annotated[
         str | None, typer.Option(help="Requests in a month (5M), instead of projecting the log's span.", metavar="N")
     ] = None,

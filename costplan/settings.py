@@ -31,6 +31,8 @@ class AnalyzeSettings:
     sample_rate: float = 1.0
     prices: Path | None = None
     price_date: date | None = None
+    assume_model: str | None = None
+    """Priced as this model where the log names none."""
     month_requests: float | None = None
     revenue_per_user: float | None = None
     """USD a month."""
@@ -183,6 +185,7 @@ _PARSERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "sample_rate": (_number(above=0, most=1), "--sample-rate 0.1, the share of requests that was logged"),
     "prices": (_path, "--prices prices.yaml"),
     "price_date": (_day, "--price-date 2026-11-01"),
+    "assume_model": (_text, "--assume-model gpt-4o"),
     "month_requests": (_count(least=1), "--month-requests 5M"),
     "revenue_per_user": (_number(least=0), "--revenue-per-user 9.99"),
     "ttl": (_duration, "--ttl 15m, --ttl 1h or --ttl 7d"),

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from costplan.analyze import LOOKUP_USD, STORE_USD_PER_GB_HOUR
+from costplan.analyze import analyze
 from costplan.errors import CostplanError
 from costplan.levers import LADDER, mask_of
+from costplan.levers.response_cache import LOOKUP_USD, STORE_USD_PER_GB_HOUR
 from costplan.results import Estimate, Plan, Rung, plan_from_json, to_json
+from costplan.settings import AnalyzeSettings, resolve
 from tests.levers.logs import FILLER, Seen, analyzed, call, claude, random_log
 
 TRACES = Path(__file__).resolve().parents[1] / "traces"
@@ -108,7 +110,8 @@ def test_the_ladder_of_the_demo_leads_from_today_to_after(demo: Seen):
         assert today - sum(value(r.marginal_usd_month) for r in rungs) == pytest.approx(left)
         assert today - sum(value(r.shapley_usd_month) for r in rungs) == pytest.approx(left)
         assert plan.baseline.requests_month is not None
-        assert value(after.per_1k_requests) == pytest.approx(1000 * left / plan.baseline.requests_month)
+        priced = plan.baseline.requests_month * plan.ingest.priced / plan.ingest.requests
+        assert value(after.per_1k_requests) == pytest.approx(1000 * left / priced)
     assert nanos(plan.baseline.cost_usd) == sum(
         nanos(getattr(plan.baseline.cost_by, part))
         for part in ("input", "cache_read", "cache_write", "output", "other")
@@ -311,3 +314,16 @@ def test_a_cache_with_little_room_hits_less(tmp_path: Path):
     roomy, narrow = (analyzed(tmp_path, log, capacity=room).plan for room in (20, 3))
     assert rung(roomy, "response_cache").evidence["hits"]["exact"] == 80
     assert rung(narrow, "response_cache").evidence["hits"]["exact"] == 0
+
+
+def test_an_assumed_model_prices_only_what_names_none(tmp_path: Path):
+    """Two calls of 1,000 in and 100 out at gpt-4o-mini's $0.15 and $0.60 per Mtok: 2 x (150 + 60) micro-dollars."""
+    named = [call(n, f"Question {n}") for n in range(3)]
+    plain = analyzed(tmp_path, named).plan
+    assert analyzed(tmp_path, named, assume_model="gpt-4.1").plan.baseline.cost_usd == plain.baseline.cost_usd
+    log = tmp_path / "flat.csv"
+    log.write_text("timestamp,input_tokens,output_tokens\n1790000000,1000,100\n1790000060,1000,100\n")
+    settings, origins = resolve(AnalyzeSettings, {"assume_model": "gpt-4o-mini"})
+    flat = analyze([str(log)], settings, origins)
+    assert flat.ingest.priced == 2
+    assert flat.baseline.cost_usd.value == pytest.approx(2 * (1000 * 0.15e-6 + 100 * 0.60e-6), abs=1e-12)

@@ -18,6 +18,7 @@ SPELLINGS: dict[str, tuple[str, Any]] = {
     "sample_rate": ("0.1", 0.1),
     "prices": ("prices.yaml", Path("prices.yaml")),
     "price_date": ("2026-11-01", date(2026, 11, 1)),
+    "assume_model": ("gpt-4o", "gpt-4o"),
     "month_requests": ("5M", 5_000_000),
     "revenue_per_user": ("9.99", 9.99),
     "ttl": ("15m", 900.0),

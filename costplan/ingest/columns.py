@@ -148,7 +148,7 @@ def _add_blocks(
     local = running - np.repeat(before[first_piece], piece_count)
     positions = np.cumsum(weight)
     positions = positions - np.repeat(np.concatenate([[0], positions])[first_piece], piece_count)
-    model = columns.pop("model_key")
+    model = columns["model_key"]
     key = folded(local ^ folded(model)[piece_row])
     end = np.zeros(len(text), np.int8)
     end[is_tail] = _MESSAGE_END
@@ -209,7 +209,8 @@ def _add_cache_keys(
 def _add_dedupe_key(columns: Columns) -> None:
     """Message id, request and usage in one key; 0 without an id (such calls are never duplicates)."""
     usage = (columns["input_tokens"] << 40) ^ (columns["output_tokens"] << 16) ^ columns["cache_read_tokens"]
-    key = folded(columns["id_key"] ^ columns["exact_key"]) ^ usage.view(np.uint64)
+    request = columns["exact_key"] ^ folded(columns.pop("model_key"))
+    key = folded(columns["id_key"] ^ request) ^ usage.view(np.uint64)
     halves = (columns["flags"] >> 8 & 3).astype(np.uint64)
     columns["dedupe_key"] = np.where(columns["id_key"] == 0, np.uint64(0), folded(key ^ halves) | np.uint64(1))
 

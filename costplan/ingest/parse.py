@@ -99,6 +99,7 @@ def read_calls(
         for call in _checked(found, line, books):
             yield line, call
         if max_records is not None and books.records >= max_records:
+            lines[0] = line  # --head: the source was left in the middle
             break
     books.lines = lines[0]
 
@@ -123,7 +124,7 @@ def _calls(record: Any, read: Any, detected: Detected) -> list[Call | NotACall]:
     try:
         return read(record)
     except BadRecord as bad:
-        if detected.mapping:
+        if detected.mapping or detected.forced:
             raise
         other = dialect_of(record)
         if other is not None and other != detected.name:
@@ -204,6 +205,7 @@ def _added_lines(job: ParseJob, builder: FeatureBuilder, books: SplitBooks) -> I
             else:
                 yield from _added_general(run[start:end], job, builder, books)
         if wanted is not None and books.records >= wanted:
+            lines[0] = run[-1][0]  # --head: the source was left in the middle
             break
     books.lines = lines[0]
 

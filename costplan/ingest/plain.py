@@ -202,7 +202,9 @@ class PlainAdder:
             (request.model or record.model or "", response.model)
             for record, request, response in zip(records, requests, responses, strict=True)
         ]
-        for asked, answered in set(names) - self._kinds.keys():
+        for asked, answered in dict.fromkeys(names):  # in the order of the log, not of a set
+            if (asked, answered) in self._kinds:
+                continue
             kind = ("", asked, answered, "", "chat", "")
             model = answered or asked
             number = builder.kinds.setdefault(kind, len(builder.kinds))

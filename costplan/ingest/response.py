@@ -1,5 +1,6 @@
 """Response bodies of every provider (ids, text, usage, errors) read into a Call; knows no request, no price."""
 
+import re
 from typing import Any, cast
 
 import msgspec
@@ -85,6 +86,8 @@ def read_error(call: Call, error: Any, status: int | None = None) -> None:
         or as_text(detail.get("code"))
         or (error if isinstance(error, str) and error.isidentifier() else None)
     )
+    if name and not re.fullmatch(r"\S{1,60}", name):  # a sentence may quote the prompt
+        name = None
     call.error_type = name or (f"http_{call.http_status}" if call.http_status else "error")
 
 

@@ -98,7 +98,7 @@ def _cache_line(response: Facts, chosen: CacheSetting) -> str:
     hits = response["hits"]
     not_literal = hits["normalised"] / max(1, hits["exact"] + hits["normalised"])
     ttl = format_duration(chosen.ttl_s)
-    return f"hit {response['hit_share']:.1%}, TTL {ttl}; {not_literal:.0%} not literal, unverified"
+    return f"hit {response['hit_share']:.1%}, TTL {ttl}; {not_literal:.0%} of it respelled, unverified"
 
 
 def _response(summary: Summary, cache: CacheFacts, weight: float) -> Facts:

@@ -14,12 +14,18 @@ from numpy.typing import NDArray
 
 from costplan.engine import read_batch, take
 from costplan.levers.stack import stack_distances
-from costplan.units import MICROS_PER_SECOND
+from costplan.units import MICROS_PER_SECOND, NANOS_PER_USD, SECONDS_PER_HOUR
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Scope = Literal["global", "user"]
 RETRY_WINDOW_S = 120.0
+
+# Amazon ElastiCache Serverless (Redis OSS), us-east-1 list price, checked 2026-11: the store a response cache needs.
+LOOKUP_USD = 0.0034e-6
+STORE_USD_PER_GB_HOUR = 0.125
+BYTES_PER_OUTPUT_TOKEN = 4.5
+"""English text in o200k_base."""
 CAPACITIES = (100, 1_000, 10_000, 100_000)
 
 
@@ -56,6 +62,17 @@ class Replayed:
     eligible: int
     distinct: int
     retries: int
+
+
+def lookup_nanos() -> float:
+    """Nano-dollars of asking the store once."""
+    return LOOKUP_USD * NANOS_PER_USD
+
+
+def store_nanos_per_output_token(ttl_s: float) -> float:
+    """Nano-dollars of keeping one answer for its life, per output token; keys and framing add a tenth."""
+    byte_hours = ttl_s / SECONDS_PER_HOUR * BYTES_PER_OUTPUT_TOKEN * 1.1
+    return STORE_USD_PER_GB_HOUR * byte_hours / 1e9 * NANOS_PER_USD
 
 
 def replay_bucket(job: ResponseJob) -> Replayed:

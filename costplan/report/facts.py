@@ -165,11 +165,12 @@ def days_of_work(days: float) -> str:
 
 
 def payback(days: float | None) -> str:
-    """`12 days`, `41 months`, `10 years`: until the work has paid for itself; empty where it never does."""
+    """`12 days`, `41 months`, `over 5 years`: until the work has paid for itself; empty where it never does."""
     if days is None:
         return ""
-    unit = "day" if days < 90 else "month" if days < 1_100 else "year"
-    return plural(max(1, round(days / {"year": 365.25, "month": 30.4, "day": 1.0}[unit])), unit)
+    if days > 5 * 365.25:
+        return "over 5 years"
+    return plural(max(1, round(days / 30.4)), "month") if days >= 90 else plural(max(1, round(days)), "day")
 
 
 def group_cost(plan: Plan, row: GroupRow, decimals: int | None) -> str:

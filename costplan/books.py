@@ -1,0 +1,105 @@
+"""The books, the refusals of --strict and the assumptions of a plan: what was read, left out and taken for granted."""
+
+from collections import Counter
+
+from costplan.costing import Summary
+from costplan.economics import Tables, span_of, unpriced_of
+from costplan.errors import CostplanError
+from costplan.ingest.log import Log
+from costplan.levers import LADDER
+from costplan.levers.response_cache import LOOKUP_USD, STORE_USD_PER_GB_HOUR
+from costplan.prices import RateTable
+from costplan.results import Assumption, Books, Skipped, SkippedBooks
+from costplan.settings import AnalyzeSettings
+from costplan.units import format_duration
+
+
+def books_of(log: Log, summary: Summary, tables: Tables, retries: int, *, partial: bool) -> Books:
+    """Every record under one heading; `retries` come from the replay, `partial` from --head."""
+    counts = summary.counts
+    failed: Counter[str] = Counter()
+    group = summary.groups["kind"]
+    for kind, sums in zip(group.keys.tolist(), group.sums.tolist(), strict=True):
+        if tables.kinds[kind][5]:
+            failed[tables.kinds[kind][5]] += sums[0]
+    with_usage = counts["requests"] - counts["failed"]
+    return Books(
+        records=log.records,
+        requests=counts["requests"],
+        not_a_call=sum(log.not_a_call.values()),
+        not_a_call_reasons=dict(sorted(log.not_a_call.items())),
+        skipped=SkippedBooks(
+            total=sum(log.skipped.values()),
+            reasons={
+                reason: Skipped(count=log.skipped[reason], first_lines=log.first_lines[reason])
+                for reason in sorted(log.skipped)
+            },
+        ),
+        duplicates=log.duplicates,
+        repeated_ids=log.repeated_ids,
+        merged=log.merged,
+        priced=counts["priced"],
+        unpriced=unpriced_of(summary, tables),
+        failed=counts["failed"],
+        failed_by=dict(sorted(failed.items())),
+        gateway_hits=counts["gateway_hits"],
+        possibly_billed=counts["possibly_billed"],
+        retries=retries,
+        usage_source={n.removeprefix("usage:"): counts[n] for n in sorted(counts) if n.startswith("usage:")},
+        text_state={n.removeprefix("text:"): counts[n] for n in sorted(counts) if n.startswith("text:")},
+        cache_reported_share=counts["cache_reported"] / with_usage if with_usage else 0.0,
+        span=span_of(summary),
+        partial=partial,
+    )
+
+
+def refuse_findings(log: Log, summary: Summary) -> None:
+    """--strict: a bad record or an unpriced call ends the run."""
+    for reason in sorted(log.skipped):
+        raise CostplanError(
+            f"{log.first_lines[reason][0]}: {reason} ({log.skipped[reason]} records), and --strict is set",
+            hint="mend the log, or run without --strict to count and skip such records",
+        )
+    if summary.counts["unpriced"]:
+        raise CostplanError(
+            f"{summary.counts['unpriced']} calls have no price, and --strict is set",
+            hint="run without --strict to see which, then give their prices with --prices FILE",
+        )
+
+
+def assumptions_of(
+    settings: AnalyzeSettings, origins: dict[str, str], rates: RateTable, price_day: str | None
+) -> list[Assumption]:
+    """What the figures take for granted, and who said so."""
+    given = "given, but its terms are not applied yet: cash is taken to equal usage"
+    listed = "none: list price, no contract given"
+    if settings.prices is not None:
+        listed = f"prices of {settings.prices.name}, no minimum or commitment given"
+    contract = given if rates.contract else listed
+    newest = "newest listed prices (the log carries no dates)"
+    rows = [
+        ("contract", contract, origins.get("prices", "default")),
+        ("price_date", price_day or newest, origins["price_date"] if settings.price_date else "the log's last day"),
+        ("model", settings.assume_model or "as logged", origins["assume_model"]),
+        ("month_hours", "730", "definition"),
+        ("response_cache.ttl", format_duration(settings.ttl), origins["ttl"]),
+        ("response_cache.policy", settings.ttl_policy, origins["ttl_policy"]),
+        ("response_cache.scope", settings.scope, origins["scope"]),
+        ("response_cache.capacity", str(settings.capacity or "unlimited"), origins["capacity"]),
+        ("response_cache.max_temperature", f"{settings.max_temperature:g}", origins["max_temperature"]),
+        (
+            "response_cache.lookup_usd_per_million",
+            f"{LOOKUP_USD * 1e6:g}",
+            "ElastiCache Serverless list price, 2026-11",
+        ),
+        (
+            "response_cache.store_usd_per_gb_hour",
+            f"{STORE_USD_PER_GB_HOUR:g}",
+            "ElastiCache Serverless list price, 2026-11",
+        ),
+        ("batchable", ", ".join(settings.batchable), origins["batchable"]),
+        ("sample_rate", f"{settings.sample_rate:g}", origins["sample_rate"]),
+        ("engineer_day_usd", f"{settings.day_rate:g}", origins["day_rate"]),
+        ("levers", ", ".join(LADDER), "physical order"),
+    ]
+    return [Assumption(name=name, value=value, origin=origin) for name, value, origin in rows]
