@@ -87,5 +87,5 @@ def test_sessions_peaks_and_units_of_use_are_in_the_report() -> None:
 
 def test_paybacks_are_told_in_days_months_and_years() -> None:
     assert [facts.payback(days) for days in (None, 0.2, 12, 400, 73_000)] == (
-        ["", "1 day", "12 days", "13 months", "200 years"]
+        ["", "1 day", "12 days", "13 months", "over 5 years"]
     )
