@@ -1,5 +1,6 @@
 """Logs in, settled chunks and books out: the one place that sees all files together; knows no price."""
 
+import gc
 import shutil
 import sys
 from collections import Counter
@@ -23,6 +24,7 @@ from costplan.results import Input
 from costplan.settings import AnalyzeSettings
 from costplan.trace import NO_TIME, Flag
 
+SHARE_FROM_SPLITS = 8
 Progress = Callable[[str, int, int], None]
 
 
@@ -180,9 +182,14 @@ def _parse(
             done += _size(item)
             report("reading", done, total)
 
+    first: list[Parsed] = []
+    if len(jobs) >= SHARE_FROM_SPLITS:
+        # parsed here, before the workers are forked: the vocabularies and compiled loops it loads are theirs as well
+        first, jobs = [parse_split(jobs[0])], jobs[1:]
+        gc.freeze()
     digests: list[ParseJob | _Digest] = [_Digest(source.file, source.size) for source in sources]
     results = pool.map(_work, [*digests, *jobs], on_done)
-    return [r for r in results if isinstance(r, Parsed)], [r for r in results if isinstance(r, str)]
+    return [*first, *(r for r in results if isinstance(r, Parsed))], [r for r in results if isinstance(r, str)]
 
 
 def _size(job: ParseJob) -> int:

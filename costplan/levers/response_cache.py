@@ -235,11 +235,17 @@ def _scoped(key: NDArray[np.uint64], user: NDArray[np.uint64], scope: str) -> ND
 
 def _all_eligible(files: list[Path], buckets: int, scope: str) -> tuple[dict[str, Any], Ints]:
     """(eligible rows of all buckets in arrival order, their stack distances)."""
-    names = ("eligible", "norm_key", "exact_key", "time_us", "cost", "gid", "user")
-    parts = [_load(files, bucket, names) for bucket in range(buckets)]
-    rows = {name: np.concatenate([part[name][part["eligible"]] for part in parts]) for name in names[1:]}
-    del parts
-    rows = take(rows, np.lexsort((rows["gid"], rows["time_us"])))
+    rows: dict[str, Any] = {}
+    for name in ("gid", "time_us", "norm_key", "exact_key", "cost", "user"):  # one by one: they are as long as the log
+        parts: list[NDArray[Any]] = []
+        for bucket in range(buckets):
+            for path in files:
+                part = read_batch(path, bucket, ("eligible", name))
+                parts.append(part[name][part["eligible"]])
+        rows[name] = np.concatenate(parts)
+    order = np.lexsort((rows["gid"], rows["time_us"]))
+    for name in rows:
+        rows[name] = rows[name][order]
     return rows, stack_distances(_scoped(rows["norm_key"], rows["user"], scope))
 
 
