@@ -165,14 +165,18 @@ class _Run:
 
     def map(self, stage: str, fn: Callable[[Item], Result], jobs: Sequence[Item]) -> list[Result]:
         """`fn` of every job, on all workers, reported as `stage`."""
+        return self.pool.map(fn, jobs, self.counting(stage, len(jobs)))
+
+    def counting(self, stage: str, total: int) -> Callable[[Any], None]:
+        """A function that reports one more job of the stage as done."""
         done = 0
 
-        def on_done(job: Item) -> None:
+        def on_done(_: Any) -> None:
             nonlocal done
             done += 1
-            self.report(stage, done, len(jobs))
+            self.report(stage, done, total)
 
-        return self.pool.map(fn, jobs, on_done)
+        return on_done
 
 
 def _price_day(settings: AnalyzeSettings, log: Log) -> int | None:
@@ -205,7 +209,7 @@ def _price(run: _Run, price_day: int | None) -> tuple[Summary, Tables]:
             )
         )  # fmt: skip
         first += chunk.rows
-    summary = merge_summaries(run.map("pricing", cost_chunk, jobs))
+    summary = run.pool.reduce(cost_chunk, jobs, merge_summaries, run.counting("pricing", len(jobs)))
     labels, places = _site_names(log, summary)
     return summary, Tables(named, compiled.kind_key, list(tags), labels, places, compiled.rates)
 

@@ -88,13 +88,14 @@ class Summary:
     counts: Counter[str]
     parts: Ints
     """Cost by PARTS at call-date prices, nano-dollars."""
-    reported: float
+    reported_nanos: int
+    """Costs that the log itself states."""
     time_min: int
     time_max: int
 
 
 def merge_summaries(parts: list[Summary]) -> Summary:
-    """The sum of several summaries; associative and independent of their order up to float addition of `reported`."""
+    """The sum of several summaries; integers throughout, so neither order nor grouping matters."""
     counts: Counter[str] = Counter()
     for part in parts:
         counts.update(part.counts)
@@ -103,7 +104,7 @@ def merge_summaries(parts: list[Summary]) -> Summary:
         groups={name: merged([part.groups[name] for part in parts if name in part.groups]) for name in names},
         counts=counts,
         parts=np.stack([part.parts for part in parts]).sum(axis=0),
-        reported=sum(part.reported for part in parts),
+        reported_nanos=sum(part.reported_nanos for part in parts),
         time_min=min(part.time_min for part in parts),
         time_max=max(part.time_max for part in parts),
     )
@@ -232,7 +233,7 @@ def _summarise(rows: Rows, job: CostJob) -> Summary:
         groups=groups,
         counts=_counts(rows),
         parts=rows["parts"].sum(axis=0),
-        reported=float(np.nansum(rows["cost_reported"])),
+        reported_nanos=int(np.rint(np.nan_to_num(rows["cost_reported"]) * NANOS_PER_USD).astype(np.int64).sum()),
         time_min=int(time[has_time].min()) if has_time.any() else 2**62,
         time_max=int(time[has_time].max()) if has_time.any() else -(2**62),
     )

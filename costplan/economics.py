@@ -144,7 +144,7 @@ def baseline_of(
         cost_usd=exact(int(summary.parts.sum()) / NANOS_PER_USD, "USD", "priced"),
         cost_usd_price_date=exact(at_price_date / NANOS_PER_USD, "USD", "priced"),
         cost_usd_month=month.estimate(by_hour.keys, by_hour.column(0), "priced"),
-        cost_usd_reported=round(summary.reported, 9) if counts["reported_costs"] else None,
+        cost_usd_reported=summary.reported_nanos / NANOS_PER_USD if counts["reported_costs"] else None,
         price_date=price_date,
         requests=counts["requests"],
         requests_month=month.value(volume.hours, volume.calls),

@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+_HELD_RESULTS = 8
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Column = "NDArray[Any] | Ragged"
@@ -76,6 +78,42 @@ class Executor:
             self.close(cancel=True)
             raise
         return [done[index] for index in range(len(items))]
+
+    def reduce(
+        self,
+        fn: Callable[[Item], Result],
+        items: Sequence[Item],
+        merge: Callable[[list[Result]], Result],
+        on_done: Callable[[Item], None] | None = None,
+    ) -> Result:
+        """`merge` of all results, merged on the way so that only a few are held.
+
+        `merge` must not care for order or grouping: results come in as they finish.
+        """
+        held: list[Result] = []
+
+        def take_in(result: Result) -> None:
+            held.append(result)
+            if len(held) == _HELD_RESULTS:
+                held[:] = [merge(held)]
+
+        if self.workers == 1 or len(items) <= 1:
+            for item in items:
+                take_in(fn(item))
+                if on_done:
+                    on_done(item)
+            return merge(held)
+        futures = {self._start().submit(fn, item): item for item in items}
+        try:
+            for future in as_completed(list(futures)):
+                take_in(future.result())
+                item = futures.pop(future)
+                if on_done:
+                    on_done(item)
+        except BaseException:
+            self.close(cancel=True)
+            raise
+        return merge(held)
 
     def _start(self) -> ProcessPoolExecutor:
         if self._pool is None:

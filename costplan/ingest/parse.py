@@ -77,7 +77,8 @@ class Parsed:
     job: ParseJob
     books: SplitBooks
     chunks: list[Chunk]
-    lengths: dict[str, dict[int, int]]
+    lengths: dict[str, tuple[int, int, int]]
+    """By role group: the longest text, how many distinct ones are that long, and how many there are in all."""
     links: NDArray[np.uint64]
 
 
@@ -159,7 +160,12 @@ def _parse_split(job: ParseJob) -> Parsed:
         if builder.rows >= CHUNK_ROWS:
             flush()
     flush()
-    return Parsed(job, books, chunks, builder.lengths, np.array(builder.links, dtype=np.uint64).reshape(-1, 2))
+    lengths = {
+        group: (max(counts), counts[max(counts)], sum(counts.values()))
+        for group, counts in builder.lengths.items()
+        if counts
+    }  # fmt: skip
+    return Parsed(job, books, chunks, lengths, np.array(builder.links, dtype=np.uint64).reshape(-1, 2))
 
 
 def _added(job: ParseJob, builder: FeatureBuilder, books: SplitBooks) -> Iterator[None]:

@@ -3,7 +3,7 @@
 Works on keys of all rows (a few dozen bytes per row), never on text. Prices are not known here.
 """
 
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -185,11 +185,10 @@ def _cut_lengths(parsed: list[Parsed]) -> dict[str, int]:
     found: dict[str, int] = {}
     longest: dict[str, int] = {}
     for group in ("user", "system"):
-        counts: Counter[int] = Counter()
-        for split in parsed:
-            counts.update(split.lengths.get(group, {}))
-        longest[group] = max(counts, default=0)
-        needed = max(PILE_MIN_TEXTS, PILE_SHARE * sum(counts.values()))
-        if longest[group] >= PILE_MIN_CHARS and counts[longest[group]] >= needed:
+        ends = [split.lengths[group] for split in parsed if group in split.lengths]
+        longest[group] = max((length for length, _, _ in ends), default=0)
+        that_long = sum(texts for length, texts, _ in ends if length == longest[group])
+        needed = max(PILE_MIN_TEXTS, PILE_SHARE * sum(total for _, _, total in ends))
+        if longest[group] >= PILE_MIN_CHARS and that_long >= needed:
             found[group] = longest[group]
     return {group: length for group, length in longest.items() if length in found.values()}

@@ -117,6 +117,7 @@ def _response(summary: Summary, cache: CacheFacts, weight: float) -> Facts:
     frontier = [point(setting, *sums) for setting, sums in zip(cache.settings, hits, strict=True)]
     frontier += [
         point(CacheSetting(chosen.ttl_s, chosen.policy, "global", c["capacity"]), c["hits"], c["cost"])
+        | ({"followed_share": c["followed"]} if c["followed"] < 1 else {})
         for c in cache.capacities
     ]
     exact = sum(len(part.exact_gid) for part in cache.replayed)

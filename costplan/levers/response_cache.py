@@ -26,6 +26,7 @@ LOOKUP_USD = 0.0034e-6
 STORE_USD_PER_GB_HOUR = 0.125
 BYTES_PER_OUTPUT_TOKEN = 4.5
 """English text in o200k_base."""
+EXACT_REQUESTS = 1_000_000
 CAPACITIES = (100, 1_000, 10_000, 100_000)
 
 
@@ -219,13 +220,21 @@ def limited(replayed: list[Replayed], hits: Replayed) -> list[Replayed]:
 def by_capacity(
     files: list[Path], buckets: int, ttl_s: float, policy: Literal["store", "sliding"]
 ) -> list[dict[str, Any]]:
-    """Hits at several capacities, exact: one pass of stack distances over all eligible requests in arrival order."""
-    rows, distance = _all_eligible(files, buckets, "global")
+    """Hits at several capacities: one pass of stack distances over all eligible requests in arrival order.
+
+    Exact up to EXACT_REQUESTS; beyond, one key in `stride` is followed and distances count that many times
+    (Waldspurger et al. 2015, SHARDS), so that memory does not grow with the log.
+    """
+    eligible = sum(int(read_batch(path, b, ("eligible",))["eligible"].sum()) for b in range(buckets) for path in files)
+    stride = 1 << max(0, (-(-eligible // EXACT_REQUESTS) - 1).bit_length())
+    rows, distance = _all_eligible(files, buckets, "global", stride)
     repeats = repeats_of(rows["norm_key"], rows["exact_key"], rows["time_us"], rows["user"])
     found: list[dict[str, Any]] = []
     for capacity in CAPACITIES:
-        hit, _ = replay_repeats(repeats, CacheSetting(ttl_s, policy, "global", capacity), distance)
-        found.append({"capacity": capacity, "hits": len(hit), "cost": int(rows["cost"][hit].sum())})
+        room = max(1, capacity // stride)
+        hit, _ = replay_repeats(repeats, CacheSetting(ttl_s, policy, "global", room), distance)
+        hits, cost = stride * len(hit), stride * int(rows["cost"][hit].sum())
+        found.append({"capacity": capacity, "hits": hits, "cost": cost, "followed": 1 / stride})
     return found
 
 
@@ -233,15 +242,16 @@ def _scoped(key: NDArray[np.uint64], user: NDArray[np.uint64], scope: str) -> ND
     return (key ^ user) * np.uint64(0x9E3779B97F4A7C15) if scope == "user" else key
 
 
-def _all_eligible(files: list[Path], buckets: int, scope: str) -> tuple[dict[str, Any], Ints]:
-    """(eligible rows of all buckets in arrival order, their stack distances)."""
+def _all_eligible(files: list[Path], buckets: int, scope: str, stride: int = 1) -> tuple[dict[str, Any], Ints]:
+    """(eligible rows of all buckets in arrival order, their stack distances); one key in `stride` of them."""
     rows: dict[str, Any] = {}
     for name in ("gid", "time_us", "norm_key", "exact_key", "cost", "user"):  # one by one: they are as long as the log
         parts: list[NDArray[Any]] = []
         for bucket in range(buckets):
             for path in files:
-                part = read_batch(path, bucket, ("eligible", name))
-                parts.append(part[name][part["eligible"]])
+                part = read_batch(path, bucket, ("eligible", "norm_key", name))
+                wanted = part["eligible"] & ((part["norm_key"] >> np.uint64(20)) % np.uint64(stride) == 0)
+                parts.append(part[name][wanted])
         rows[name] = np.concatenate(parts)
     order = np.lexsort((rows["gid"], rows["time_us"]))
     for name in rows:
