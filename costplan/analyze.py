@@ -70,7 +70,7 @@ Progress = Callable[[str, int, int], None]
 """(stage, done, total); bytes for reading, items for the rest."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-BUCKET_BYTES = 128 << 20
+BUCKET_BYTES = 192 << 20
 _DAY_US = SECONDS_PER_DAY * MICROS_PER_SECOND
 _HOUR_US = SECONDS_PER_HOUR * MICROS_PER_SECOND
 
@@ -299,9 +299,10 @@ def _levers(run: _Run, replays: _Replays, tables: Tables) -> tuple[CacheFacts, S
     np.save(hits_file, hits)
     policies = _policies(tables.rates)
     files, chosen = run.files("prefix"), replays.settings[0]
+    eligible = sum(part.eligible for part in replays.replayed)
     lookup, store = lookup_nanos(), store_nanos_per_output_token(chosen.ttl_s)
     tasks: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
-        (by_capacity, (run.files("response"), run.n_buckets, chosen.ttl_s, chosen.policy))
+        (by_capacity, (run.files("response"), run.n_buckets, chosen.ttl_s, chosen.policy, eligible))
     ]
     for bucket in range(run.n_buckets):
         job = SetsJob(

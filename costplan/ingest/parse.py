@@ -20,7 +20,7 @@ from costplan.ingest.plain import PlainAdder, PlainPair, decode_run, plain_rows
 from costplan.ingest.source import Split, decode, raw_lines, records
 from costplan.trace import BadRecord, Call, NotACall, check
 
-CHUNK_ROWS = 65_536
+CHUNK_ROWS = 131_072
 FIRST_LINES = 5
 RUN_LINES = 512
 COMPILE_FROM_BYTES = 200_000_000

@@ -80,11 +80,12 @@ def _duplicates(chunks: list[Chunk], keep: NDArray[np.bool_]) -> tuple[int, int]
 
 def _seen_before(keys: Keys, keep: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Rows whose non-zero key stands in an earlier kept row."""
+    ordered = keys[(keys != 0) & keep]
+    ordered.sort()
+    if not (ordered[1:] == ordered[:-1]).any():
+        return np.zeros(0, np.int64)
     candidates = np.flatnonzero((keys != 0) & keep)
     values = keys[candidates]
-    ordered = np.sort(values)
-    if not (ordered[1:] == ordered[:-1]).any():
-        return candidates[:0]
     order = np.argsort(values, kind="stable")
     same = np.zeros(len(order), dtype=np.bool_)
     same[1:] = values[order][1:] == values[order][:-1]

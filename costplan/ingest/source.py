@@ -22,6 +22,8 @@ from costplan.trace import BadRecord
 
 SPLIT_BYTES = 32 << 20
 """Fixed, not derived from the number of workers: the same splits, hence the same bytes, with 1, 2 or 4 of them."""
+MAX_SPLITS = 64
+"""Per file; splits of larger files are larger, since every later stage opens one spill file per split and bucket."""
 BLOCK_BYTES = 4 << 20
 MAX_LINE_BYTES = 64 << 20
 MAX_CELL_CHARS = 16 << 20
@@ -176,8 +178,8 @@ def splits_of(index: int, source: Source) -> list[Split]:
         return [Split(index, source, group, group + 1) for group in range(groups)]
     if source.kind != "lines" or source.compression:
         return [Split(index, source, 0, source.size)]
-    starts = range(0, source.size, SPLIT_BYTES)
-    return [Split(index, source, start, min(start + SPLIT_BYTES, source.size)) for start in starts]
+    size = max(SPLIT_BYTES, -(-source.size // MAX_SPLITS))
+    return [Split(index, source, start, min(start + size, source.size)) for start in range(0, source.size, size)]
 
 
 def records(split: Split, reject: Reject, lines: list[int] | None = None) -> Iterator[tuple[int, Any]]:

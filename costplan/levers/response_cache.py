@@ -218,14 +218,13 @@ def limited(replayed: list[Replayed], hits: Replayed) -> list[Replayed]:
 
 
 def by_capacity(
-    files: list[Path], buckets: int, ttl_s: float, policy: Literal["store", "sliding"]
+    files: list[Path], buckets: int, ttl_s: float, policy: Literal["store", "sliding"], eligible: int
 ) -> list[dict[str, Any]]:
     """Hits at several capacities: one pass of stack distances over all eligible requests in arrival order.
 
     Exact up to EXACT_REQUESTS; beyond, one key in `stride` is followed and distances count that many times
     (Waldspurger et al. 2015, SHARDS), so that memory does not grow with the log.
     """
-    eligible = sum(int(read_batch(path, b, ("eligible",))["eligible"].sum()) for b in range(buckets) for path in files)
     stride = 1 << max(0, (-(-eligible // EXACT_REQUESTS) - 1).bit_length())
     rows, distance = _all_eligible(files, buckets, "global", stride)
     repeats = repeats_of(rows["norm_key"], rows["exact_key"], rows["time_us"], rows["user"])
@@ -244,15 +243,15 @@ def _scoped(key: NDArray[np.uint64], user: NDArray[np.uint64], scope: str) -> ND
 
 def _all_eligible(files: list[Path], buckets: int, scope: str, stride: int = 1) -> tuple[dict[str, Any], Ints]:
     """(eligible rows of all buckets in arrival order, their stack distances); one key in `stride` of them."""
-    rows: dict[str, Any] = {}
-    for name in ("gid", "time_us", "norm_key", "exact_key", "cost", "user"):  # one by one: they are as long as the log
-        parts: list[NDArray[Any]] = []
-        for bucket in range(buckets):
-            for path in files:
-                part = read_batch(path, bucket, ("eligible", "norm_key", name))
-                wanted = part["eligible"] & ((part["norm_key"] >> np.uint64(20)) % np.uint64(stride) == 0)
-                parts.append(part[name][wanted])
-        rows[name] = np.concatenate(parts)
+    names = ("gid", "time_us", "norm_key", "exact_key", "cost", "user")
+    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+    for bucket in range(buckets):
+        for path in files:
+            part = read_batch(path, bucket, ("eligible", *names))
+            wanted = part["eligible"] & ((part["norm_key"] >> np.uint64(20)) % np.uint64(stride) == 0)
+            for name in names:
+                parts[name].append(part[name][wanted])
+    rows = {name: np.concatenate(parts.pop(name)) for name in names}
     order = np.lexsort((rows["gid"], rows["time_us"]))
     for name in rows:
         rows[name] = rows[name][order]

@@ -148,7 +148,7 @@ def test_buckets_together_find_what_one_dictionary_finds(tmp_path: Path):
 def test_hits_by_capacity_equal_an_lru_over_all_buckets(tmp_path: Path, monkeypatch: Any, policy: Policy):
     monkeypatch.setattr("costplan.levers.response_cache.CAPACITIES", (1, 5, 20, 1000))
     rows = many()
-    points = by_capacity(bucket_file(tmp_path, rows, 3), 3, 600, policy)
+    points = by_capacity(bucket_file(tmp_path, rows, 3), 3, 600, policy, len(rows["gid"]))
     for point in points:
         n = sum(1 for kind in naive(rows, CacheSetting(600, policy, "global", point["capacity"])) if kind)
         assert (point["hits"], point["cost"]) == (n, 1000 * n)
@@ -169,4 +169,4 @@ def test_an_empty_bucket_has_no_hits(tmp_path: Path):
     files = bucket_file(tmp_path, columns([]), 2)
     part = replay_bucket(ResponseJob(1, files, (CacheSetting(), CacheSetting(60))))
     assert part.hits.tolist() == [[0, 0], [0, 0]] and part.eligible == 0
-    assert by_capacity(files, 2, 60, "store")[0]["hits"] == 0
+    assert by_capacity(files, 2, 60, "store", 0)[0]["hits"] == 0
