@@ -32,6 +32,7 @@ from costplan.economics import (
     Kind,
     Tables,
     Volume,
+    at_price_date,
     baseline_of,
     margin_of,
     mixed_clocks,
@@ -58,7 +59,7 @@ from costplan.levers.response_cache import (
 )
 from costplan.levers.rungs import Ladder, after_of, opportunities_of, rungs_of
 from costplan.levers.sets import NO_HOUR, SetsJob, SetSums, value_bucket
-from costplan.month import Month, month_of
+from costplan.month import Month, month_of, trusted
 from costplan.prices import PriceKey, RateTable, compile_rates
 from costplan.profiles import provider_policy
 from costplan.results import Plan
@@ -97,6 +98,7 @@ def analyze(
         month = _month(settings, summary, volume)
         replays = _replays(run)
         cache, sets, prefix = _levers(run, replays, tables)
+        month = trusted(month, sets.by_hour.keys, sets.by_hour.column(0))
         ladder = Ladder(
             by_hour=sets.by_hour, by_site=sets.by_site, month=month, contract=bool(tables.rates.contract)
         )  # fmt: skip
@@ -104,21 +106,19 @@ def analyze(
         told = rungs_of(ladder, evidence)
         day = moment(price_day).date().isoformat() if price_day is not None else None
         baseline = baseline_of(summary, sets.by_hour, month, volume, day)
-        # per 1,000 priced requests, as the unit costs are
-        priced_share = summary.counts["priced"] / max(1, summary.counts["requests"])
-        priced_month = baseline.requests_month * priced_share if baseline.requests_month else None
         revenue = settings.revenue_per_user
         margin = margin_of(summary, baseline, revenue) if revenue is not None else None
         retries = sum(part.retries for part in replays.replayed)
         books = books_of(log, summary, tables, retries, partial=settings.head is not None)
+        units = unit_economics_of(summary, tables, replays.sessions, volume, margin)
         return Plan(
             inputs=log.inputs,
             ingest=books,
             baseline=baseline,
-            unit_economics=unit_economics_of(summary, tables, replays.sessions, volume, margin),
+            unit_economics=units,
             ladder=told.rungs,
             opportunities=opportunities_of(ladder, evidence, told, tables.site_label.__getitem__, settings.day_rate),
-            after=after_of(ladder, told, priced_month),
+            after=after_of(ladder, told, at_price_date(units.per_1k_requests, baseline)),
             assumptions=assumptions_of(settings, origins, tables.rates, day),
             prices=prices_of(summary, tables),
             warnings=warnings_of(books, volume),

@@ -229,11 +229,12 @@ def _summarise(rows: Rows, job: CostJob) -> Summary:
             np.repeat([tag for _, tag in pairs], [len(found) for found, _ in pairs]), columns[index]
         )
     has_time = rows["has_time"]
+    reported = np.clip(np.nan_to_num(rows["cost_reported"]), -1e9, 1e9)
     return Summary(
         groups=groups,
         counts=_counts(rows),
         parts=rows["parts"].sum(axis=0),
-        reported_nanos=int(np.rint(np.nan_to_num(rows["cost_reported"]) * NANOS_PER_USD).astype(np.int64).sum()),
+        reported_nanos=int(np.rint(reported * NANOS_PER_USD).astype(np.int64).sum()),
         time_min=int(time[has_time].min()) if has_time.any() else 2**62,
         time_max=int(time[has_time].max()) if has_time.any() else -(2**62),
     )

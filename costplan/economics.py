@@ -339,6 +339,15 @@ def _p99(busy: NDArray[np.float64], minutes: int) -> float:
     return upper + (lower - upper) * (place - index)
 
 
+def at_price_date(per_call: Estimate, baseline: Baseline) -> Estimate:
+    """A unit cost at call-date prices, told at the price date."""
+    then, now = baseline.cost_usd.value, baseline.cost_usd_price_date.value
+    if per_call.value is None or not then or now is None:
+        return per_call
+    value = per_call.value * now / then
+    return exact(value, per_call.unit, per_call.basis)
+
+
 def prices_of(summary: Summary, tables: Tables) -> list[PriceUsed]:
     """Every price that was applied, with its date and source."""
     rows: list[PriceUsed] = []

@@ -18,6 +18,8 @@ MIN_FULL_DAYS = 3
 WEEK_DAYS = 7
 LEVEL = 0.95
 UNIT = "USD/month"
+EDGE_US = 600 * MICROS_PER_SECOND
+"""A day counts as full when the log begins, or ends, within ten minutes of midnight (0.7 % of it)."""
 _HOUR_US = SECONDS_PER_HOUR * MICROS_PER_SECOND
 _DAY_US = SECONDS_PER_DAY * MICROS_PER_SECOND
 
@@ -57,7 +59,8 @@ class Month:
         if value is None:
             return unknown(UNIT, self.missing)
         if not self.n_blocks:
-            return exact(value, UNIT, basis, note or self.note)
+            assumed = "assumed" if basis == "priced" else basis  # the volume is the user's word
+            return exact(value, UNIT, assumed, note or self.note)
         blocks = self._blocks(hours, sums / NANOS_PER_USD)
         half = _student(self.n_blocks - 1) * float(blocks.std(ddof=1)) / sqrt(self.n_blocks)
         timed, untimed = (abs(float(sums[where].sum())) for where in (hours >= 0, hours < 0))
@@ -73,6 +76,16 @@ class Month:
         kept = (hours >= self.first_hour) & (hours <= self.last_hour)
         block = np.minimum((hours - self.first_hour) // self.block_hours, self.n_blocks - 1)
         return np.bincount(block[kept], sums[kept], self.n_blocks).astype(np.float64)
+
+
+def trusted(month: Month, hours: NDArray[np.int64], sums: NDArray[np.int64]) -> Month:
+    """The month, or none where most of the cost lies outside the days that would make it (a log with holes)."""
+    timed = int(sums[hours >= 0].sum())
+    kept = int(sums[(hours >= month.first_hour) & (hours <= month.last_hour)].sum())
+    if month.n_blocks and timed and kept < timed / 2:
+        share = 1 - kept / timed
+        return Month(missing=f"{share:.0%} of the cost lies in partial days at the log's edges")
+    return month
 
 
 def _student(degrees: int) -> float:
@@ -109,8 +122,8 @@ def month_of(
     if days < 1:
         return Month(missing="the log spans less than 24 hours: give --month-requests")
     logs_per_month = HOURS_PER_MONTH / 24 / days
-    first_day = start_us // _DAY_US + 1
-    full_days = end_us // _DAY_US - first_day
+    first_day = -(-(start_us - EDGE_US) // _DAY_US)
+    full_days = (end_us + EDGE_US) // _DAY_US - first_day
     if full_days >= MIN_FULL_DAYS:
         return Month(
             logs_per_month=logs_per_month, note=f"{full_days} full days; partial days at the edges dropped",

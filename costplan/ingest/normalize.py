@@ -14,7 +14,7 @@ from typing import Any, cast
 import msgspec
 import numpy as np
 
-from costplan.engine import Executor
+from costplan.engine import Executor, read_batch
 from costplan.errors import CostplanError, UsageError
 from costplan.ingest.canonical import SCHEMA, mooncake_row, row_of
 from costplan.ingest.features import FeatureSettings
@@ -24,7 +24,7 @@ from costplan.ingest.prompt import flat_text, json_text
 from costplan.ingest.source import expand, splits_of
 from costplan.settings import AnalyzeSettings
 from costplan.tokens import encode, encoding_of
-from costplan.trace import BadRecord, Call, Part
+from costplan.trace import BadRecord, Call, Part, TextState
 
 MOONCAKE_TOKENS = 512
 """Mooncake's block size (FAST '25 traces)."""
@@ -35,6 +35,7 @@ _PRIVATE = (
     "input_messages", "tools_text", "output_text", "output_tool_calls", "request_id", "source_file", "error_type",
     "tags", "params",
 )  # fmt: skip
+_SETTLED = ("text_state", "longest_user", "longest_system", "input_tokens", "output_tokens")
 _KEYED = ("user", "session_id", "trace_id", "span_id", "parent_id", "feature")
 
 Row = dict[str, Any]
@@ -60,9 +61,11 @@ def normalize(
     log = read_log(paths, settings, FeatureSettings(), work, Executor(1), report or (lambda stage, done, total: None))
     left_out = [0]
     rows = (
-        _mooncake(_kept(log, settings.head), salt, left_out)
+        _mooncake(_settled(log, settings.head), salt, left_out)
         if as_
-        else _canonical(_kept(log, settings.head), salt if anonymize else None)
+        else _canonical(_settled(log, settings.head), salt)
+        if anonymize
+        else _canonical(_kept(log, settings.head), None)
     )
     unfinished = output.with_name(output.name + ".part")
     try:
@@ -94,6 +97,30 @@ def read_salt(path: Path | None) -> bytes:
     if len(salt) < 16:
         raise CostplanError(f"{path}: a salt needs at least 16 bytes", hint="delete the file and a fresh one is made")
     return salt[:64]
+
+
+def _settled(log: Log, head: int | None) -> Iterator[tuple[Call, str, str, int]]:
+    """The rows of `_kept` as a trace without their text needs them: tokens counted from text where the source reports
+    none, and no messages where the text is known to be cut or masked (its prefixes would look alike)."""
+    kept = _kept(log, head)
+    for chunk, dropped in zip(log.chunks, log.dropped, strict=True):
+        columns = read_batch(chunk.path, 0, _SETTLED)
+        state = np.array(columns["text_state"])
+        for group, length in log.cut_lengths.items():
+            state[columns[f"longest_{group}"] == length] = TextState.TRUNCATED
+        counts = (columns["input_tokens"].tolist(), columns["output_tokens"].tolist())
+        gone = set(dropped.tolist())
+        for row in range(chunk.rows):
+            if row in gone:
+                continue
+            call, dialect, file, line = next(kept)
+            if call.input_tokens is None and counts[0][row] >= 0:
+                call.input_tokens = counts[0][row]
+            if call.output_tokens is None and counts[1][row] >= 0:
+                call.output_tokens = counts[1][row]
+            if call.messages and state[row] != TextState.FULL:
+                call.messages, call.text_cut = [], True
+            yield call, dialect, file, line
 
 
 def _kept(log: Log, head: int | None) -> Iterator[tuple[Call, str, str, int]]:
@@ -144,7 +171,7 @@ def _canonical(calls: Iterator[tuple[Call, str, str, int]], salt: bytes | None) 
         if salt is not None:
             row |= dict.fromkeys(_PRIVATE)
             row |= {name: _keyed(row[name], salt) for name in _KEYED}
-            if not call.block_ids:
+            if not call.block_ids and not call.text_cut:
                 row["prefix_block_ids"], row["block_size"] = (
                     _block_ids(call, salt, number, BLOCK_TOKENS) or None,
                     BLOCK_TOKENS,

@@ -94,6 +94,12 @@ class Ladder:
         """Nano-dollars of every set over the whole log."""
         return self.by_site.sums.sum(axis=0).tolist()
 
+    def valued(self) -> list[int]:
+        """What is compared: nano-dollars of every set in a month, or over the log where there is no month."""
+        months = [self.month.value(self.by_hour.keys, self.by_hour.column(mask)) for mask in range(1 << len(LADDER))]
+        known = [round(month) for month in months if month is not None]
+        return known if len(known) == len(months) and known[0] else self.totals()
+
     def usd_month(self, weights: NDArray[Any], basis: Basis) -> Estimate:
         """A month of a weighted sum of sets."""
         return self.month.estimate(self.by_hour.keys, self.by_hour.sums @ weights, basis)
@@ -134,7 +140,7 @@ def _unit(mask: int) -> NDArray[np.int64]:
 
 def rungs_of(ladder: Ladder, evidence: Evidence) -> Told:
     """The rungs; one that does not pay is shown with what it would cost, and is not counted."""
-    totals = ladder.totals()
+    totals = ladder.valued()
     candidates = [lever for lever in evidence.present if _is_headline(ladder, lever)]
     potential = [lever for lever in evidence.present if lever not in candidates]
     defensible = worthwhile(totals, candidates)
@@ -176,9 +182,9 @@ def _rung(
     ladder: Ladder, evidence: Evidence, lever: int, before: Sequence[int], fair: Shares | None, orders: Shares,
     *, headline: bool,
 ) -> Rung:  # fmt: skip
-    totals = ladder.totals()
-    left = totals[mask_of(before)]
-    saved = left - totals[mask_of([*before, lever])]
+    valued, totals = ladder.valued(), ladder.totals()
+    left = valued[mask_of(before)]
+    in_log = totals[mask_of(before)] - totals[mask_of([*before, lever])]
     marginal = ladder.adding(before, lever)
     cash = replace(marginal, note=NO_CONTRACT_MODEL) if ladder.contract else marginal
     return Rung(
@@ -188,13 +194,13 @@ def _rung(
         standalone_usd_month=ladder.adding([], lever),
         marginal_usd_month=marginal,
         shapley_usd_month=ladder.saving(fair.weights, lever) if fair else marginal,
-        saving_share=saved / left if left else None,
+        saving_share=1 - valued[mask_of([*before, lever])] / left if left else None,
         order_range=_order_range(ladder, lever, orders),
         usage_usd_month=marginal,
         cash_usd_month=cash,
         risk=LEVERS[lever].risk,
         summary=evidence.summary[lever],
-        evidence=evidence.facts[lever] | {"saving_usd_in_log": saved / NANOS_PER_USD},
+        evidence=evidence.facts[lever] | {"saving_usd_in_log": in_log / NANOS_PER_USD},
     )
 
 
@@ -228,29 +234,34 @@ def _absent(evidence: Evidence, lever: int) -> Rung:
     )
 
 
-def after_of(ladder: Ladder, told: Told, requests_month: float | None) -> After:
-    """The two totals."""
+def after_of(ladder: Ladder, told: Told, per_1k: Estimate) -> After:
+    """The two totals. `per_1k`: what 1,000 requests cost today, at the price date."""
 
     def total(levers: list[int]) -> AfterTotal:
-        totals = ladder.totals()
+        valued = ladder.valued()
+        share = 1 - valued[mask_of(levers)] / valued[0] if valued[0] else None
         cost = ladder.cost(levers, "simulated" if levers else "priced")
         if BATCH_REST in levers and cost.value is not None:
             none_waits = ladder.cost([lever for lever in levers if lever != BATCH_REST], "simulated")
             cost = replace(cost, high=none_waits.high, level=None, basis="assumed", note=CAN_WAIT)
         return AfterTotal(
             cost_usd_month=cost,
-            per_1k_requests=_per_1k(cost, requests_month),
-            saving_share=1 - totals[mask_of(levers)] / totals[0] if totals[0] else None,
+            per_1k_requests=_per_1k(per_1k, cost, share),
+            saving_share=share,
             levers=[LADDER[lever] for lever in levers],
         )
 
     return After(defensible=total(told.defensible), potential=total(told.counted))
 
 
-def _per_1k(cost: Estimate, requests_month: float | None) -> Estimate:
-    if cost.value is None or cost.low is None or cost.high is None or not requests_month:
-        return unknown("USD/1k requests", cost.note or "no monthly volume")
-    return _scaled(cost, 1000 / requests_month, "USD/1k requests")
+def _per_1k(today: Estimate, cost: Estimate, share: float | None) -> Estimate:
+    """Today's unit cost less the share that is saved, as wide as the month's cost is."""
+    if today.value is None or share is None:
+        return unknown("USD/1k requests", today.note or "nothing is priced")
+    left = today.value * (1 - share)
+    if not cost.value:
+        return replace(today, value=left, low=left, high=left, basis=cost.basis)
+    return _scaled(cost, left / cost.value, "USD/1k requests")
 
 
 def _scaled(estimate: Estimate, factor: float, unit: str = "") -> Estimate:

@@ -183,7 +183,8 @@ class _Money:
         static = self.cost(reads.static_read, reads.static_write, zero, self.rate)
         whole = self.cost(reads.whole_read, reads.whole_write, zero, self.rate)
         improved = np.where(mode == 2, self._cheapest([as_logged, static, whole]), np.minimum(automatic, as_logged))
-        return as_logged, improved, self.cost(still, write, write_1h, self.batch_rate)
+        # a batch keeps the cache use that the log shows; its price says what a cached token costs there
+        return as_logged, improved, self.cost(logged, write, write_1h, self.batch_rate)
 
     def _cheapest(self, options: list[Ints]) -> Ints:
         """Where to put the marks is one decision per prefix family (same first block), not per request."""

@@ -183,6 +183,8 @@ def _entry(item: Section, path: Path) -> Entry:
     effective = item.values.get("effective")
     if effective is not None and not isinstance(effective, date):
         raise CostplanError(f"{item.where('effective')}: 'effective' must be a date", hint="effective: 2026-01-01")
+    if item.values.get("output") is None:
+        raise CostplanError(f"{item.where()}: 'output' is missing", hint="`output: 0.60`, or 0 where there is none")
     source = item.values.get("source")
     return Entry(
         model=str(item.values["model"]),

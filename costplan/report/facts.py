@@ -215,6 +215,9 @@ def next_step(plan: Plan) -> str:
     books = plan.ingest
     if books.partial:
         return f"costplan analyze {log}"
+    nameless = sum(row.requests for row in books.unpriced.models if row.reason == "the log names no model")
+    if 2 * nameless > books.requests:
+        return f"costplan analyze {log} --assume-model gpt-4o-mini --month-requests N"
     if unpriced_only(plan) or books.unpriced.token_share > _GAP:
         return f"costplan analyze {log} --prices prices.yaml"
     if not monthly(plan):

@@ -148,7 +148,7 @@ def test_buckets_together_find_what_one_dictionary_finds(tmp_path: Path):
 def test_hits_by_capacity_equal_an_lru_over_all_buckets(tmp_path: Path, monkeypatch: Any, policy: Policy):
     monkeypatch.setattr("costplan.levers.response_cache.CAPACITIES", (1, 5, 20, 1000))
     rows = many()
-    points = by_capacity(bucket_file(tmp_path, rows, 3), 3, 600, policy, len(rows["gid"]))
+    points = by_capacity(bucket_file(tmp_path, rows, 3), 3, 600, policy, len(rows["norm_key"]))
     for point in points:
         n = sum(1 for kind in naive(rows, CacheSetting(600, policy, "global", point["capacity"])) if kind)
         assert (point["hits"], point["cost"]) == (n, 1000 * n)

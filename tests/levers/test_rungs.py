@@ -15,7 +15,7 @@ from costplan.levers.rungs import (
     rungs_of,
 )
 from costplan.month import Month, month_of
-from costplan.results import Estimate, Rung
+from costplan.results import Estimate, Rung, exact
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,6 +70,7 @@ def by_label(rungs: list[Rung]) -> dict[str, Rung]:
     return {rung.label: rung for rung in rungs}
 
 
+PER_1K = exact(2.0, "USD/1k requests", "priced")
 MONTHS = st.sampled_from([TEN_DAYS, A_MILLION, month_of(0, 2 * DAY_US, requests=1000)])
 
 
@@ -79,7 +80,7 @@ def test_the_rungs_lead_from_today_to_after_in_the_month_and_in_the_log(
 ):
     ladder, proof = random_ladder(seed, month, untimed), evidence(tuple(sorted(there)))
     told = rungs_of(ladder, proof)
-    after = after_of(ladder, told, 1000.0)
+    after = after_of(ladder, told, PER_1K)
     today = value(ladder.cost([], "priced"))
     counted = [rung for rung in told.rungs if any(LEVERS[i].label == rung.label for i in told.counted)]
     head = [rung for rung in counted if rung.headline]
@@ -87,9 +88,8 @@ def test_the_rungs_lead_from_today_to_after_in_the_month_and_in_the_log(
         for field in ("marginal_usd_month", "shapley_usd_month", "cash_usd_month", "usage_usd_month"):
             saved = sum(value(getattr(rung, field)) for rung in rungs)
             assert today - saved == pytest.approx(value(total.cost_usd_month), abs=1e-6)
-        in_log = sum(rung.evidence["saving_usd_in_log"] for rung in rungs)
-        assert 1 - in_log / (ladder.totals()[0] / 1e9) == pytest.approx(1 - (total.saving_share or 0))
-        assert value(total.per_1k_requests) == pytest.approx(value(total.cost_usd_month))
+        assert today * (1 - (total.saving_share or 0)) == pytest.approx(value(total.cost_usd_month), abs=1e-6)
+        assert value(total.per_1k_requests) == pytest.approx(2.0 * (1 - (total.saving_share or 0)))
     assert [LADDER[i] for i in told.counted] == after.potential.levers
 
 
@@ -97,7 +97,7 @@ def test_the_rungs_lead_from_today_to_after_in_the_month_and_in_the_log(
 def test_every_estimate_lies_within_its_range(seed: int, month: Month):
     ladder = random_ladder(seed, month)
     told = rungs_of(ladder, evidence())
-    after = after_of(ladder, told, 5.0)
+    after = after_of(ladder, told, PER_1K)
     sites = opportunities_of(ladder, evidence(), told, str, 800.0)
     estimates = [getattr(r, f) for r in told.rungs for f in r.__struct_fields__ if f.endswith("_usd_month")]
     estimates += [o.usd_month for o in sites]
@@ -138,7 +138,7 @@ def test_a_lever_that_costs_money_is_shown_and_not_counted():
     assert value(rungs["exact cache"].marginal_usd_month) == pytest.approx(-10 * 730 / 1e9)
     assert rungs["exact cache"].headline
     assert told.counted == [1]
-    after = after_of(ladder, told, 730.0).defensible
+    after = after_of(ladder, told, exact(1000 * 1000 / 1e9, "USD/1k requests", "priced")).defensible
     assert value(after.cost_usd_month) == pytest.approx(800 * 730 / 1e9)
     assert value(after.per_1k_requests) == pytest.approx(800 * 1000 / 1e9)
     assert after.saving_share == pytest.approx(0.2) and after.levers == ["prompt_cache_marked"]
@@ -159,10 +159,10 @@ def test_calls_that_nobody_marked_are_a_range_from_none_to_all():
     hour = 730 / 1e9
     assert (saving.low, saving.value, saving.high) == pytest.approx((0, 500 * hour, 500 * hour))
     assert (saving.level, saving.basis, saving.note) == (None, "assumed", CAN_WAIT)
-    after = after_of(ladder, told, None)
+    after = after_of(ladder, told, PER_1K)
     cost = after.potential.cost_usd_month
     assert (cost.low, cost.value, cost.high) == pytest.approx((500 * hour, 500 * hour, 1000 * hour))
-    assert cost.basis == "assumed" and after.potential.per_1k_requests.value is None
+    assert cost.basis == "assumed" and after.potential.per_1k_requests.value == pytest.approx(1.0)
     assert after.defensible.levers == [] and after.defensible.saving_share == 0
 
 
@@ -182,7 +182,7 @@ def test_without_a_month_there_are_shares_but_no_amounts():
     rung = told.rungs[0]
     assert rung.headline and rung.marginal_usd_month.value is None and rung.order_range is None
     assert rung.saving_share == pytest.approx(0.1)
-    assert after_of(ladder, told, None).defensible.saving_share == pytest.approx(0.1)
+    assert after_of(ladder, told, PER_1K).defensible.saving_share == pytest.approx(0.1)
     assert opportunities_of(ladder, evidence((0,)), told, str, 800.0) == []
 
 
