@@ -13,6 +13,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from costplan.ingest.features import BLOCK_ROWS, HISTORY, ROLES, USER, FeatureBuilder
+from costplan.ingest.fields import time_us
 from costplan.ingest.request import params_of
 from costplan.trace import MAX_TOKENS, UNKNOWN
 
@@ -83,7 +84,7 @@ class _Response(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 class PlainPair(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """A request next to its response, nothing unusual in either."""
 
-    timestamp: float
+    timestamp: float | str
     request: _Request
     response: _Response
     id: str | None = None
@@ -121,7 +122,12 @@ def plain_rows(records: list[PlainPair | None]) -> NDArray[np.bool_]:
 def _is_plain(record: PlainPair) -> bool:
     request, response = record.request, record.response
     usage, moment, choices = response.usage, record.timestamp, response.choices
-    if type(moment) is not float or not 0 < moment < 1e11 or len(choices) != 1 or request.model == "":
+    if isinstance(moment, str):
+        if time_us(moment) is None:
+            return False
+    elif not 0 < moment < 1e11:
+        return False
+    if len(choices) != 1 or request.model == "":
         return False
     if not (request.model or record.model) or response.id[:4] in ("", "msg_") or not request.messages:
         return False
@@ -136,6 +142,13 @@ def _is_plain(record: PlainPair) -> bool:
     if spent is not None and (spent.audio_tokens or not 0 <= spent.reasoning_tokens <= answered):
         return False
     return 0 <= (record.latency_ms or 0) < 1e12 and 0 <= (request.temperature or 0) < 1e9
+
+
+def _times(moments: list[float | str]) -> NDArray[np.int64]:
+    """Microseconds since the epoch; the texts among them are known to be times."""
+    if not any(isinstance(moment, str) for moment in moments):
+        return np.rint(np.array(moments) * 1e6).astype(np.int64)
+    return np.array([time_us(m) if isinstance(m, str) else round(m * 1e6) for m in moments], np.int64)
 
 
 class PlainAdder:
@@ -153,7 +166,7 @@ class PlainAdder:
         requests, responses = [r.request for r in records], [r.response for r in records]
         usages = [response.usage for response in responses]
         kinds = self._kind_columns(records, requests, responses)
-        time = np.rint(np.array([r.timestamp for r in records]) * 1e6).astype(np.int64)
+        time = _times([r.timestamp for r in records])
         before = np.concatenate([[builder.last_time], time[:-1]])
         builder.last_time = int(time[-1])
         flags = np.where(time < before, _OK | _BACKWARDS, _OK)

@@ -20,7 +20,7 @@ Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 FOREVER = np.iinfo(np.int64).max
 BLOCK_CAPACITIES = (1_000, 4_000, 16_000, 64_000, 256_000, 1_000_000)
-SAMPLE_FROM = 100_000
+SAMPLE_FROM = 40_000
 _BLOCK_COLUMNS = (
     "gid",
     "time_us",
