@@ -103,12 +103,12 @@ def test_bailian_times_are_seconds_and_chats_are_chained_by_parent():
 
 
 def test_burstgpt_times_are_relative_seconds():
-    rows = csv_rows((TRACES / "burstgpt_excerpt.csv").read_text())
+    rows = csv_rows((TRACES / "burstgpt.csv").read_text())
     calls = [only(burstgpt.calls(row)) for row in rows if burstgpt.matches(row)]
     assert [(c.time_us, c.request_model, c.input_tokens, c.output_tokens) for c in calls] == [
-        (5_000_000, "ChatGPT", 472, 18),
-        (45_000_000, "ChatGPT", 1087, 230),
-        (118_000_000, "GPT-4", 417, 276),
+        (4_000_000, "ChatGPT", 480, 20),
+        (30_000_000, "ChatGPT", 1000, 200),
+        (95_000_000, "GPT-4", 400, 300),
     ]
     assert calls[0].time_is_relative and calls[0].tags == ["Conversation log"]
 
