@@ -80,7 +80,7 @@ class ProviderPolicy:
 
 def profile_path(*parts: str) -> Path:
     """Where a profile lies: inside the installed package, else in the repository of an editable install."""
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     packed = here / "profiles_data"
     return (packed if packed.is_dir() else here.parent / "profiles").joinpath(*parts)
 
