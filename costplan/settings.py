@@ -48,6 +48,35 @@ class AnalyzeSettings:
     """USD an engineer's day costs, for the payback of an opportunity."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakevenSettings:
+    """Settings of `costplan breakeven`; None: from the log, else a stated default."""
+
+    gpus: str = ""
+    model: str | None = None
+    api_model: str | None = None
+    precision: str | None = None
+    engine: str = "vllm"
+    tp: int | None = None
+    slo: str = "ttft.p95<2s,tpot.p95<100ms"
+    input: str | None = None
+    """Tokens of a request, as a number, a distribution or a file; likewise `output`."""
+    output: str | None = None
+    requests_per_day: float | None = None
+    prefix_hit: float | None = None
+    growth: str | None = None
+    gpu_price: float | None = None
+    cloud: str | None = None
+    term: str | None = None
+    spare: int = 1
+    autoscale: bool = False
+    open_price: str | None = None
+    seller: str | None = None
+    fte: float | None = None
+    salary: float | None = None
+    profile: Path | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class _Source:
     """Where values come from: what to call it, what it holds, the place of each value and the folder paths start in."""
@@ -196,4 +225,26 @@ _PARSERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "batchable": (_texts, "--batchable nightly"),
     "workers": (_count(least=0), "--workers 4, or 0 for one per core"),
     "day_rate": (_number(least=0), "--day-rate 800"),
+    "gpus": (_text, "--gpus 4xA100"),
+    "model": (_text, "--model meta-llama/Llama-3.3-70B-Instruct"),
+    "api_model": (_text, "--api-model gpt-4o"),
+    "precision": (_text, "--precision fp8"),
+    "engine": (_text, "--engine vllm@0.15.1"),
+    "tp": (_count(least=1), "--tp 4"),
+    "slo": (_text, '--slo "ttft.p95<1s,tpot.p95<50ms"'),
+    "input": (_text, "--input 547 or --input lognormal:547,1500"),
+    "output": (_text, "--output 248 or --output lognormal:248,600"),
+    "requests_per_day": (_count(least=1), "--requests-per-day 200k"),
+    "prefix_hit": (_number(least=0, most=0.99), "--prefix-hit 0.3, a share of the prompt tokens"),
+    "growth": (_text, "--growth 15%/month"),
+    "gpu_price": (_number(above=0), "--gpu-price 1.65, USD per GPU-hour"),
+    "cloud": (_one_of("aws", "azure", "gcp", "specialised", "owned"), "--cloud aws"),
+    "term": (_one_of("on-demand", "reserved", "spot", "owned"), "--term reserved"),
+    "spare": (_count(least=0), "--spare 1, replicas that stand in for a broken one"),
+    "autoscale": (_switch, "COSTPLAN_AUTOSCALE=true"),
+    "open_price": (_text, "--open-price 0.60/0.80, USD per million input and output tokens"),
+    "seller": (_text, "--seller together"),
+    "fte": (_number(least=0), "--fte 0.5, engineers"),
+    "salary": (_number(least=0), "--salary 205900, USD a year with everything on top"),
+    "profile": (_path, "--profile measured.yaml"),
 }
