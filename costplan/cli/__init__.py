@@ -1,9 +1,6 @@
 """The command line: parse, call one function, render, exit code; no arithmetic and nothing heavy at import."""
 
-import os
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +8,7 @@ import typer
 from typer.exceptions import TyperException
 
 from costplan import __version__
+from costplan.cli.output import check_outputs, console, output, progress
 from costplan.errors import CostplanError, UsageError
 
 app = typer.Typer(
@@ -137,12 +135,12 @@ def analyze(
     """
     if semantic != "off":
         raise UsageError(f"--semantic {semantic}: not in this version, it matches exact repeats", hint="--semantic off")
-    _check_outputs(json_, markdown)
+    check_outputs(json_, markdown)
     from costplan.analyze import analyze as run
     from costplan.settings import AnalyzeSettings, resolve
 
     settings, origins = resolve(AnalyzeSettings, _given(context))
-    with _progress(quiet) as bar:
+    with progress(quiet) as bar:
         plan = run(logs, settings, origins, bar)
     _show(plan, json_, markdown, verbose)
 
@@ -159,7 +157,7 @@ def report(
     costplan report plan.json
     costplan report plan.json --markdown report.md
     """
-    _check_outputs(None, markdown)
+    check_outputs(None, markdown)
     import msgspec
 
     from costplan.results import plan_from_json
@@ -199,7 +197,7 @@ def normalize(
     costplan normalize logs.jsonl -o shareable.jsonl --anonymize
     costplan normalize logs.jsonl -o replay.jsonl --as mooncake
     """
-    _check_outputs(str(output))
+    check_outputs(str(output))
     from tempfile import TemporaryDirectory
 
     from costplan.ingest.normalize import normalize as run
@@ -208,7 +206,7 @@ def normalize(
 
     settings, _ = resolve(AnalyzeSettings, _given(context))
     salt = read_salt(salt_file)
-    with TemporaryDirectory(prefix="costplan-") as work, _progress(quiet) as bar:
+    with TemporaryDirectory(prefix="costplan-") as work, progress(quiet) as bar:
         typer.echo(run(logs, output, settings, work=Path(work), as_=as_, anonymize=anonymize, salt=salt, report=bar))
 
 
@@ -235,60 +233,17 @@ def _given(context: typer.Context) -> dict[str, Any]:
     return {name.rstrip("_"): value for name, value in context.params.items()}
 
 
-def _check_outputs(*names: str | None) -> None:
-    """Before the work, not after it: two reports cannot share stdout, and a folder must be there."""
-    if names.count("-") > 1:
-        raise UsageError("--json - and --markdown - both want stdout", hint="write one of them to a file")
-    for name in names:
-        if name and name != "-" and (Path(name).is_dir() or not Path(name).parent.is_dir()):
-            raise CostplanError(f"{name}: cannot be written there", hint="name a file in a folder that exists")
-
-
 def _show(plan: Any, json_: str | None, markdown: str | None, verbose: bool) -> None:
     """JSON and Markdown where asked for; the terminal report unless one of them took stdout."""
     from costplan.report import render_markdown, render_terminal
     from costplan.results import to_json
 
     if json_:
-        _output(json_, to_json(plan))
+        output(json_, to_json(plan))
     if markdown:
-        _output(markdown, render_markdown(plan).encode())
+        output(markdown, render_markdown(plan).encode())
     if "-" not in (json_, markdown):
-        render_terminal(plan, _console(), verbose=verbose)
-
-
-def _output(name: str, data: bytes) -> None:
-    """To stdout, or to a file that appears only when it is whole."""
-    if name == "-":
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
-    unfinished = Path(name + ".part")
-    try:
-        unfinished.write_bytes(data)
-        unfinished.replace(name)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    columns = os.environ.get("COLUMNS", "")
-    width = None if sys.stdout.isatty() else int(columns) if columns.isdecimal() else 120
-    return Console(highlight=False, width=width)
-
-
-@contextmanager
-def _progress(quiet: bool) -> Generator[Any]:
-    """A bar with rate and time left on stderr for runs over two seconds; nothing off a terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from costplan.report.progress import progress_bar
-
-    with progress_bar() as update:
-        yield update
+        render_terminal(plan, console(), verbose=verbose)
 
 
 def main() -> None:
