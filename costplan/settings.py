@@ -77,6 +77,58 @@ class BreakevenSettings:
     profile: Path | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulateSettings:
+    """Settings of `costplan simulate`; None = not given."""
+
+    model: str | None = None
+    gpus: str | None = None
+    tp: int | None = None
+    replicas: int | None = None
+    precision: str | None = None
+    """Default: what the published checkpoint holds."""
+    kv_dtype: str = "auto"
+    engine: str = "vllm"
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
+    prefix_hit: float | None = None
+    input: str | None = None
+    output: str | None = None
+    trace: str | None = None
+    rate: str | None = None
+    concurrency: int | None = None
+    requests: int | None = None
+    cv: float | None = None
+    routing: str = "round-robin"
+    autoscale_range: str | None = None
+    cold_start: float = 120.0
+    """Seconds until a new replica takes requests."""
+    speculative: str | None = None
+    slo: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacitySettings:
+    """Settings of `costplan capacity`."""
+
+    slo: str = "ttft.p95<2s,tpot.p95<100ms"
+    model: str = "meta-llama/Llama-3.1-8B-Instruct"
+    engine: str = "vllm"
+    gpus: str | None = None
+    """Types, comma-separated; default: all that have a price."""
+    precision: str | None = None
+    """Comma-separated; default: the checkpoint's own, fp8 and awq."""
+    kv_dtype: str = "auto"
+    max_gpus: int = 64
+    price: Literal["on-demand", "reserved", "spot"] = "on-demand"
+    spare: int = 1
+    routing: str = "least-loaded"
+    autoscale: bool = False
+    cold_start: float = 120.0
+    workers: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class _Source:
     """Where values come from: what to call it, what it holds, the place of each value and the folder paths start in."""
@@ -123,8 +175,8 @@ def _config(name: str, path: Path, names: list[str]) -> _Source:
         return _Source(name, {}, {})
     section = read_yaml(path)
     for key in section.values:
-        if key.replace("-", "_") not in names:
-            near = difflib.get_close_matches(key.replace("-", "_"), names, 1)
+        if key.replace("-", "_") not in _PARSERS:  # the file serves all commands
+            near = difflib.get_close_matches(key.replace("-", "_"), _PARSERS, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
             raise UsageError(f"{section.where(key)}: unknown setting {key!r}", hint=hint)
     values = {key.replace("-", "_"): value for key, value in section.values.items() if value is not None}
@@ -247,4 +299,20 @@ _PARSERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "fte": (_number(least=0), "--fte 0.5, engineers"),
     "salary": (_number(least=0), "--salary 205900, USD a year with everything on top"),
     "profile": (_path, "--profile measured.yaml"),
+    "kv_dtype": (_text, "--kv-dtype fp8"),
+    "replicas": (_count(least=1), "--replicas 4"),
+    "max_num_seqs": (_count(least=1), "--max-num-seqs 256"),
+    "max_num_batched_tokens": (_count(least=1), "--max-num-batched-tokens 8192"),
+    "trace": (_text, "--trace log.jsonl"),
+    "rate": (_text, "--rate 5, --rate 8:600s,20:600s or --rate inf --requests 1000"),
+    "concurrency": (_count(least=1), "--concurrency 25 --requests 500"),
+    "requests": (_count(least=1), "--requests 1000"),
+    "cv": (_number(least=0, most=100), "--cv 1 is Poisson, 0 even gaps, 2 comes in bursts"),
+    "routing": (_one_of("round-robin", "least-loaded", "prefix-affinity", "shared-queue"), "--routing least-loaded"),
+    "autoscale_range": (_text, "--autoscale 1:4, the lowest and the highest number of replicas"),
+    "cold_start": (_duration, "--cold-start 2m"),
+    "speculative": (_text, "--speculative 3,0.7"),
+    "seed": (_count(least=0), "--seed 7"),
+    "max_gpus": (_count(least=1), "--max-gpus 64"),
+    "price": (_one_of("on-demand", "reserved", "spot"), "--price reserved"),
 }
