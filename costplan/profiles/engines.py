@@ -47,6 +47,8 @@ class DeviceDefaults:
     """Scheduler limits that an engine picks by the memory of the GPU it finds."""
 
     min_memory_bytes: int
+    architecture: str = ""
+    """Only on GPUs of this architecture; "" is all."""
     without: tuple[str, ...] = ()
     """GPU names the engine excludes from the rule."""
     max_num_seqs: int
@@ -96,8 +98,9 @@ class Engine:
 
     def on(self, gpu: Gpu) -> "Engine":
         """The same engine with the limits it picks on this GPU."""
-        for rule in sorted(self.by_device, key=lambda each: -each.min_memory_bytes):
-            if gpu.memory_bytes >= rule.min_memory_bytes and gpu.name not in rule.without:
+        for rule in sorted(self.by_device, key=lambda each: (not each.architecture, -each.min_memory_bytes)):
+            fits = gpu.memory_bytes >= rule.min_memory_bytes and rule.architecture in ("", gpu.architecture)
+            if fits and gpu.name not in rule.without:
                 return replace(self, max_num_seqs=rule.max_num_seqs, max_num_batched_tokens=rule.max_num_batched_tokens)
         return self
 
@@ -178,11 +181,12 @@ def _by_device(section: Section) -> tuple[DeviceDefaults, ...]:
         raise CostplanError(f"{section.where('by_device')}: must be a list of rules", hint=f"- {{{keys[0]}: 70, ...}}")
     found: list[DeviceDefaults] = []
     for rule in cast(list[Section], rules):
-        check_keys(rule, (*keys, "without"), keys)
-        memory, seqs, tokens = (number(rule, key, low=1) for key in keys)
+        check_keys(rule, (*keys, "architecture", "without"), keys)
+        memory, seqs, tokens = (number(rule, key) for key in keys)
         found.append(
             DeviceDefaults(
                 min_memory_bytes=int(memory * _GIB),
+                architecture=text(rule, "architecture") if "architecture" in rule.values else "",
                 without=words(rule, "without"),
                 max_num_seqs=int(seqs),
                 max_num_batched_tokens=int(tokens),

@@ -79,7 +79,12 @@ class Gpu:
 
 
 def find_gpu(name: str) -> Gpu:
-    """A GPU by name or by what a driver or a log calls it: `A100`, `h100_sxm`, `NVIDIA GeForce RTX 4090`."""
+    """A GPU by name or by what a driver or a log calls it: `A100`, `h100_sxm`, `NVIDIA GeForce RTX 4090`.
+
+    A path that ends in .yaml is a profile of the user's own.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return load_gpu(Path(name).expanduser())
     key = _key(name)
     stems = _stems()
     path = next((path for stem, path in stems.items() if _key(stem) == key), None) or _index().get(key)

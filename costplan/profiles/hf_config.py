@@ -57,7 +57,7 @@ class _Config:
             hidden=hidden,
             heads=heads,
             kv_heads=self.whole("num_key_value_heads") or (1 if self.values.get("multi_query") else heads),
-            head_dim=self.whole("head_dim") or hidden // heads,
+            head_dim=mla.nope_dim + mla.rope_dim if mla else self.whole("head_dim") or hidden // heads,
             width=self.width(moe),
             gated=self.kind not in _PLAIN_MLP,
             vocab=self.needed("vocab_size"),
