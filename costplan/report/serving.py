@@ -1,0 +1,289 @@
+"""Simulations and capacity plans as text, for a terminal and as Markdown; it formats and knows no model of anything."""
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from costplan.report import numbers
+from costplan.report.numbers import markdown_text, plain
+from costplan.results import Assumption
+from costplan.results.serving import Capacity, FleetOption, ServingConfig, Simulation, Spread
+
+_STATISTICS = ("mean", "p50", "p90", "p95", "p99", "max")
+_GIB = 1 << 30
+_SHOWN_OPTIONS, _SHOWN_HOURS = 12, 24
+_LEGEND = "≈ simulated; ± is the median error of the engine profile on published runs."
+
+
+def seconds(value: float | None) -> str:
+    """`0.42 ms`, `23.1 ms`, `1.25 s`, `83 s`; `-` where there is none."""
+    if value is None:
+        return "-"
+    for size, unit in ((1.0, "s"), (1e-3, "ms")):
+        if value >= 0.9995 * size:
+            scaled = value / size
+            return f"{scaled:,.{0 if scaled >= 99.95 else 1 if scaled >= 9.995 else 2}f} {unit}"
+    return f"{1000 * value:.2f} ms" if value else "0"
+
+
+def rate(value: float) -> str:
+    """Three significant digits: `0.512`, `9.81`, `1,250`."""
+    return f"{value:,.{0 if value >= 99.95 else 1 if value >= 9.995 else 2 if value >= 0.9995 else 3}f}"
+
+
+def band(bands: dict[str, float], name: str) -> str:
+    """`±8%`, empty where the profile states none."""
+    return f"±{100 * bands[name]:.0f}%" if name in bands else ""
+
+
+def latency_rows(run: Simulation) -> list[tuple[str, Spread, str]]:
+    """(name, figures, error band) of every latency."""
+    return [
+        ("TTFT", run.ttft_s, band(run.error_band, "ttft")),
+        ("TPOT", run.tpot_s, band(run.error_band, "tpot")),
+        ("ITL", run.itl_s, band(run.error_band, "itl")),
+        ("E2E", run.e2e_s, band(run.error_band, "e2e")),
+        ("Queue", run.queue_s, ""),
+    ]
+
+
+def fleet_facts(config: ServingConfig) -> list[tuple[str, str]]:
+    """(heading, line) of what was simulated."""
+    size = f"{config.gpus} x {config.gpu}, {numbers.plural(config.replicas, 'replica')} of TP{config.tp}"
+    engine = f"{config.engine}, {config.max_num_seqs} sequences and {config.max_num_batched_tokens:,} tokens a step"
+    memory = (
+        f"{config.weights_bytes_gpu / _GIB:.1f} GiB weights and {config.kv_bytes_gpu / _GIB:.1f} GiB KV cache of "
+        f"{config.memory_bytes_gpu / _GIB:.1f} GiB on each GPU; a replica caches {config.kv_tokens:,} tokens"
+    )
+    extras: list[str] = []
+    if config.replicas > 1:
+        extras.append(config.routing)
+    if config.autoscale:
+        extras.append(f"autoscale {config.autoscale}, cold start {config.cold_start_s:g} s")
+    if config.draft_tokens:
+        extras.append(f"{config.draft_tokens} drafted tokens, {numbers.percent(config.acceptance)} accepted")
+    kv = "" if config.kv_dtype == "auto" else f", KV cache in {config.kv_dtype}"
+    return [
+        ("Fleet", f"{size} · {config.precision}{kv}"), ("Engine", " · ".join([engine, *extras])), ("Memory", memory)
+    ]  # fmt: skip
+
+
+def outcome_facts(run: Simulation) -> list[tuple[str, str]]:
+    """(heading, line) of throughput, memory and what was left."""
+    band_ = band(run.error_band, "throughput")
+    rates = f"{rate(run.req_s)} req/s · {run.input_tok_s:,.0f} input tok/s · {run.output_tok_s:,.0f} output tok/s"
+    rows = [("Throughput", f"≈ {rates}" + (f"  {band_}" if band_ else ""))]
+    kv = [f"KV peak {numbers.percent(run.kv.peak_share)}", numbers.plural(run.kv.preemptions or 0, "preemption")]
+    kv += [f"prefix hits {numbers.percent(run.prefix_hit_share)}", f"busy {numbers.percent(run.busy_share)}"]
+    rows.append(("Use", " · ".join(kv) + f" · {rate(run.mean_batch_tokens)} tokens a step"))
+    if run.goodput_share is not None and run.goodput_req_s is not None:
+        rows.append(
+            ("Goodput", f"{numbers.percent(run.goodput_share)} of the requests, {rate(run.goodput_req_s)} req/s")
+        )
+    if run.saturated and run.sustainable_req_s is not None:
+        without = "; without end there is no latency to report" if run.ttft_s.mean is None else ""
+        rows.append(("Saturated", f"the queue grows; it can sustain {rate(run.sustainable_req_s)} req/s{without}"))
+    return rows
+
+
+def verdict_rows(run: Simulation) -> list[tuple[str, str, str]]:
+    """(limit, value, met) of the SLO."""
+    rows: list[tuple[str, str, str]] = []
+    for each in run.slo:
+        shown = numbers.percent(each.value) if each.target.startswith("goodput") else seconds(each.value)
+        rows.append((each.target, shown, "met" if each.met else "missed"))
+    return rows
+
+
+def render_simulation(run: Simulation, console: Console, *, verbose: bool = False) -> None:
+    """One screen."""
+    assert run.config is not None
+    _line(console, plain(run.config.model, 80), plain(run.workload.text, 120), style="bold")
+    for name, text in fleet_facts(run.config):
+        _line(console, name, text)
+    w = run.workload
+    _line(console, "Tokens", f"input {_lengths(w.input_tokens)} · output {_lengths(w.output_tokens)}"
+          + (f" · {numbers.percent(w.shared_share)} of the input shared" if w.shared_share else ""))  # fmt: skip
+    console.print()
+    table = _grid(len(_STATISTICS) + 2)
+    table.add_row("", *(Text(name, "dim") for name in _STATISTICS), "")
+    for name, figures, error in latency_rows(run):
+        cells = [seconds(getattr(figures, statistic)) for statistic in _STATISTICS]
+        table.add_row(Text(name, "bold"), *cells, Text(error, "dim"))
+    console.print(table)
+    console.print()
+    for name, text in outcome_facts(run):
+        _line(console, name, text)
+    for target, value, met in verdict_rows(run):
+        _line(console, "SLO", f"{target}   {value}   {met}", colour="green" if met == "met" else "red")
+    _tail(console, run.warnings, run.assumptions, verbose)
+    console.print(Text(f"{_LEGEND} Basis of the step times: {run.config.step_time}.", "dim"), soft_wrap=True)
+
+
+def simulation_markdown(run: Simulation) -> str:
+    """The same with every figure."""
+    assert run.config is not None
+    heads = " | ".join(["Latency", *(f"{name}:" for name in _STATISTICS), "Error:"])
+    rows = [[name, *(seconds(getattr(f, s)) for s in _STATISTICS), error] for name, f, error in latency_rows(run)]
+    facts = [*fleet_facts(run.config), ("Load", run.workload.text), *outcome_facts(run)]
+    blocks = ["# costplan simulation", f"Model: {markdown_text(run.config.model)}", _list(facts), _table(heads, rows)]
+    if run.slo:
+        blocks.append(_table("Limit | Value: | Verdict", [[markdown_text(t), v, m] for t, v, m in verdict_rows(run)]))
+    return "\n\n".join([*blocks, *_markdown_tail(run.warnings, run.assumptions), _LEGEND]) + "\n"
+
+
+def option_row(option: FleetOption) -> list[str]:
+    """The cells of one fleet."""
+    spare = f" + {option.spare}" if option.spare else ""
+    return [
+        f"{option.replicas}{spare} x TP{option.tp} {option.gpu}", option.precision, str(option.gpus),
+        numbers.money(option.usd_month.value), numbers.interval(option.usd_month).replace(" range", "~"),
+        seconds(option.ttft_p95_s), seconds(option.tpot_p95_s), seconds(option.e2e_p95_s),
+        numbers.percent(option.headroom_share), numbers.percent(option.busy_share), option.binding,
+    ]  # fmt: skip
+
+
+OPTION_HEADS = (
+    "Fleet", "Precision", "GPUs", "USD/month", "Interval", "TTFT p95", "TPOT p95", "E2E p95", "Headroom", "Busy",
+    "Bound by",
+)  # fmt: skip
+
+
+def capacity_facts(plan: Capacity) -> list[tuple[str, str]]:
+    """(heading, line) of the answer."""
+    rows: list[tuple[str, str]] = []
+    best = plan.best
+    if best is not None:
+        amount = numbers.money(best.usd_month.value)
+        rows.append(
+            (
+                "Cheapest",
+                f"≈ {amount}/month  {numbers.interval(best.usd_month)}   {option_row(best)[0]} {best.precision}",
+            )
+        )
+        target = f"; {best.binding_target} breaks first" if best.binding_target else ""
+        rows.append(
+            ("Bound by", f"{best.binding}{target}; {numbers.percent(best.headroom_share)} more traffic would still fit")
+        )
+    if plan.usd_per_mtok is not None and plan.usd_per_mtok.value is not None:
+        rows.append(
+            ("Per token", f"{numbers.money(plan.usd_per_mtok.value)} per million tokens, {plan.usd_per_mtok.note}")
+        )
+    if plan.autoscaled_usd_month is not None and plan.autoscaled_usd_month.value is not None:
+        rows.append(
+            ("Autoscaled", f"{numbers.money(plan.autoscaled_usd_month.value)}/month, {plan.autoscaled_usd_month.note}")
+        )
+    if plan.naive is not None:
+        naive = plan.naive
+        cost = f"{numbers.plural(naive.gpus, 'GPU')}, {numbers.money(naive.usd_month)}/month"
+        rows.append(("Naive", f"{cost}: {naive.note}"))
+    pruned = sum(plan.pruned.values())
+    counted = f"{plan.searched} configurations: {plan.simulated} simulated, {pruned} ruled out before"
+    reasons = "; ".join(f"{count} {reason}" for reason, count in plan.pruned.items())
+    rows.append(("Searched", counted + (f" ({reasons})" if reasons else "")))
+    return rows
+
+
+def render_capacity(plan: Capacity, console: Console, *, verbose: bool = False) -> None:
+    """One screen: the options on the Pareto front, the answer, the hours."""
+    trace = plan.trace
+    size = f"{trace.workload.text} · peak hour {trace.peak_hour} at {rate(trace.peak_req_s)} req/s"
+    _line(console, plain(plan.model, 60), plain(size, 160), style="bold")
+    _line(console, "SLO", f"{plan.slo} in every hour · {plan.engine}")
+    console.print()
+    shown = [option for option in plan.options if option.pareto][:_SHOWN_OPTIONS]
+    if shown:
+        table = _grid(len(OPTION_HEADS), left=(0, 1, 10))
+        table.add_row(*(Text(head, "dim") for head in OPTION_HEADS))
+        for option in shown:
+            table.add_row(*(Text(cell, "bold" if option == plan.best else "") for cell in option_row(option)))
+        console.print(table)
+        others = len(plan.options) - len(shown)
+        if others:
+            console.print(
+                Text(f"{others} more hold the SLO, but another is cheaper, faster and roomier: --json", "dim")
+            )
+    else:
+        console.print(Text("Nothing tried holds the SLO.", "red"))
+    console.print()
+    for name, text in capacity_facts(plan):
+        _line(console, name, text)
+    if len(plan.hours) > 1:
+        _hours(plan, console)
+    _tail(console, plan.warnings, plan.assumptions, verbose)
+    console.print(Text(_LEGEND + " ~ is a range of prices and rates, no confidence interval.", "dim"), soft_wrap=True)
+
+
+def capacity_markdown(plan: Capacity) -> str:
+    """The same with every option and every hour."""
+    heads = (
+        "Fleet | Precision | GPUs: | USD/month: | Interval | TTFT p95: | TPOT p95: | E2E p95: | Headroom: | Busy: | "
+    )
+    rows = [[*option_row(option), "yes" if option.pareto else ""] for option in plan.options]
+    facts = [("Load", plan.trace.workload.text), ("SLO", plan.slo), ("Engine", plan.engine), *capacity_facts(plan)]
+    blocks = ["# costplan capacity", f"Model: {markdown_text(plan.model)}", _list(facts)]
+    blocks += [_table(heads + "Bound by | Best trade-off", rows)] if rows else []
+    if plan.hours:
+        blocks.append(_table("Hour | Requests: | Req/s: | Replicas: | Busy: | TTFT p95: | E2E p95: | SLO | Checked", [
+            [h.start, numbers.count(h.requests), rate(h.req_s), str(h.replicas), numbers.percent(h.busy_share),
+             seconds(h.ttft_p95_s), seconds(h.e2e_p95_s), "met" if h.met else "missed", h.checked]
+            for h in plan.hours
+        ]))  # fmt: skip
+    return "\n\n".join([*blocks, *_markdown_tail(plan.warnings, plan.assumptions), _LEGEND]) + "\n"
+
+
+def _hours(plan: Capacity, console: Console) -> None:
+    busiest = sorted(plan.hours, key=lambda hour: -hour.req_s)[:_SHOWN_HOURS]
+    shares = [hour.busy_share for hour in plan.hours if hour.busy_share is not None]
+    mean = numbers.percent(sum(shares) / len(shares)) if shares else numbers.UNKNOWN
+    met = sum(hour.met for hour in plan.hours)
+    peak = busiest[0]
+    text = f"{met} of {len(plan.hours)} hours hold the SLO · busy {mean} on average, "
+    text += f"{numbers.percent(peak.busy_share)} in {peak.start}"
+    _line(console, "Hours", text, colour="" if met == len(plan.hours) else "red")
+
+
+def _lengths(facts: object) -> str:
+    mean, p95 = float(getattr(facts, "mean", 0)), float(getattr(facts, "p95", 0))
+    return f"{mean:,.0f}" if mean == p95 else f"{mean:,.0f} (p95 {p95:,.0f})"
+
+
+def _grid(columns: int, left: tuple[int, ...] = (0,)) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for index in range(columns):
+        table.add_column(no_wrap=True, justify="left" if index in left else "right")
+    return table
+
+
+def _line(console: Console, name: str, text: str, *, style: str = "", colour: str = "") -> None:
+    label = Text(name.ljust(12) if len(name) < 12 else name + "   ", style or "bold")
+    grid = Table.grid()
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(label, Text(text, colour))
+    console.print(grid)
+
+
+def _tail(console: Console, warnings: list[str], assumptions: list[Assumption], verbose: bool) -> None:
+    for note in warnings:
+        _line(console, "!", plain(note, 300), style="yellow", colour="yellow")
+    for item in assumptions if verbose else ():
+        _line(console, "Assume", plain(f"{item.name} = {item.value} ({item.origin})", 240), colour="dim")
+
+
+def _markdown_tail(warnings: list[str], assumptions: list[Assumption]) -> list[str]:
+    blocks = [f"> **Note** {markdown_text(note, 300)}" for note in warnings]
+    rows = [[markdown_text(each, 200) for each in (a.name, a.value, a.origin)] for a in assumptions]
+    return blocks + ([_table("Assumption | Value | Origin", rows)] if rows else [])
+
+
+def _list(facts: list[tuple[str, str]]) -> str:
+    return "\n".join(f"- {name}: {markdown_text(text, 400)}" for name, text in facts)
+
+
+def _table(heads: str, rows: list[list[str]]) -> str:
+    """A colon after a heading aligns right."""
+    names = [head.strip() for head in heads.split("|")]
+    rule = ["---:" if name.endswith(":") else "---" for name in names]
+    lines = [[name.removesuffix(":") for name in names], rule, *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
