@@ -1,1 +1,1 @@
-"""Money of a fleet per month: GPUs, idle, spare, power, people and the rest; knows no traffic and no latency."""
+"""The money of a fleet: prices of GPU hours, how many hours are paid for, and the lines of the monthly bill."""
