@@ -9,6 +9,7 @@ from typer.exceptions import TyperException
 
 from costplan import __version__
 from costplan.cli.output import check_outputs, console, output, progress
+from costplan.cli.profiles import gpus, models
 from costplan.errors import CostplanError, UsageError
 
 app = typer.Typer(
@@ -226,6 +227,10 @@ def schema(
     if document != "plan":
         raise UsageError(f"{document}: no such document", hint="costplan schema plan")
     typer.echo(json.dumps(json_schema("plan"), indent=2))
+
+
+app.command()(gpus)
+app.command()(models)
 
 
 def _given(context: typer.Context) -> dict[str, Any]:
