@@ -1,1 +1,5 @@
-"""API against self-hosting: three columns of money, every crossing, and what the answer hangs on; simulates nothing."""
+"""`costplan breakeven`: an API's bill against the same traffic on own GPUs; how an engine behaves is not known here."""
+
+from costplan.breakeven.run import breakeven
+
+__all__ = ["breakeven"]

@@ -1,0 +1,148 @@
+"""`costplan breakeven`: settings, one call, one report."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from costplan.cli.output import check_outputs, console, output, progress
+from costplan.errors import CostplanError, UsageError
+
+_PLAN_HINT = "write a plan with: costplan analyze LOG --json plan.json"
+
+
+def breakeven(
+    context: typer.Context,
+    logs: Annotated[
+        list[str] | None, typer.Argument(help="Logs or traces whose traffic would move (or --plan).", metavar="LOG")
+    ] = None,
+    gpus: Annotated[str | None, typer.Option(help="The GPUs at hand: 4xA100, 8xH100.", metavar="GPUS")] = None,
+    plan: Annotated[
+        str | None, typer.Option(help="Traffic of a plan.json, after its levers; - is stdin.", metavar="PLAN")
+    ] = None,
+    requests_per_day: Annotated[
+        str | None, typer.Option(help="Volume (200k) that a model would answer.", metavar="N")
+    ] = None,
+    input_: Annotated[
+        str | None, typer.Option("--input", help="Prompt tokens: 547, lognormal:mean,p95 or a file.", metavar="LENGTH")
+    ] = None,
+    output_: Annotated[
+        str | None, typer.Option("--output", help="Answer tokens, spelled the same way.", metavar="LENGTH")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Open model to host (default: one of the API model's class).", metavar="MODEL")
+    ] = None,
+    api_model: Annotated[
+        str | None, typer.Option(help="API model of today (default: the log's dearest, else gpt-4o).", metavar="MODEL")
+    ] = None,
+    slo: Annotated[
+        str | None, typer.Option(help='Limits that hold: "ttft.p95<1s,tpot.p95<50ms".', metavar="LIMITS")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="bf16, fp8, int8, awq (default: the checkpoint's own).", metavar="NAME")
+    ] = None,
+    tp: Annotated[int | None, typer.Option(help="Only layouts with so many GPUs per replica.", metavar="N")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="Engine and version (default vllm, newest).", metavar="NAME@VERSION")
+    ] = None,
+    prefix_hit: Annotated[
+        float | None, typer.Option(help="Share of each prompt that all prompts have in common.", metavar="SHARE")
+    ] = None,
+    growth: Annotated[
+        str | None, typer.Option(help="Growth of the traffic: 15%/month, 80%/year.", metavar="RATE")
+    ] = None,
+    gpu_price: Annotated[float | None, typer.Option(help="USD per GPU-hour.", metavar="USD")] = None,
+    cloud: Annotated[
+        str | None, typer.Option(help="aws, azure, gcp, specialised or owned: prices, instance sizes.", metavar="NAME")
+    ] = None,
+    term: Annotated[
+        str | None, typer.Option(help="on-demand (default), reserved, spot or owned.", metavar="TERM")
+    ] = None,
+    spare: Annotated[int | None, typer.Option(help="Replicas beyond the need (default 1: N+1).", metavar="N")] = None,
+    autoscale: Annotated[
+        bool | None, typer.Option("--autoscale", help="The fleet follows the hours; else it stands day and night.")
+    ] = None,
+    open_price: Annotated[
+        str | None, typer.Option(help="Price of the open model: USD per million in/out.", metavar="IN/OUT")
+    ] = None,
+    seller: Annotated[
+        str | None, typer.Option(help="Who sells the open model (default: the median of all).", metavar="NAME")
+    ] = None,
+    fte: Annotated[float | None, typer.Option(help="Engineers it takes (default 0.5).", metavar="N")] = None,
+    salary: Annotated[float | None, typer.Option(help="USD an engineer costs a year, all told.", metavar="USD")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Speed measured by a replay; not in this version.", metavar="FILE")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the draws.", metavar="N")] = 0,
+    json_: Annotated[
+        str | None, typer.Option("--json", help="Also write breakeven.json to FILE; - is stdout.", metavar="FILE")
+    ] = None,
+    markdown: Annotated[
+        str | None, typer.Option(help="Also write the long report to FILE as Markdown; - is stdout.", metavar="FILE")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every assumption and its origin.")] = False,
+) -> None:
+    """Compare an API's bill with hosting an open model yourself: cost, break-even, what it hangs on.
+
+    \b
+    costplan breakeven --gpus 4xA100
+    costplan breakeven --gpus 4xA100 --plan plan.json --growth 15%/month
+    costplan breakeven logs.jsonl --gpus 8xH100 --precision fp8 --slo "ttft.p95<1s,tpot.p95<50ms"
+    costplan breakeven --gpus 1xL40S --model llama-3.1-8b --api-model gpt-4o-mini --requests-per-day 500k
+    """
+    check_outputs(json_, markdown)
+    if not gpus:
+        raise UsageError("--gpus is missing: which GPUs are compared with the API?", hint="--gpus 4xA100")
+    if logs and plan:
+        raise UsageError("a log and --plan contradict each other", hint="give one of them")
+    import numpy as np
+
+    from costplan.breakeven import breakeven as run
+    from costplan.report.breakeven import breakeven_markdown, render_breakeven
+    from costplan.results.breakeven import breakeven_to_json
+    from costplan.settings import BreakevenSettings, resolve
+
+    given = {name.rstrip("_"): value for name, value in context.params.items()}
+    settings, origins = resolve(BreakevenSettings, given)
+    with progress(quiet) as bar:
+        found, name, workload = None, plan or "", None
+        if plan:
+            found = _of_plan(plan)
+        elif logs:
+            found, workload = _of_logs(logs, settings.engine, bar)
+            name = Path(logs[0]).name
+        rng = np.random.default_rng(seed)
+        document = run(settings, origins, rng, plan=found, plan_name=name, workload=workload)
+    if json_:
+        output(json_, breakeven_to_json(document))
+    if markdown:
+        output(markdown, breakeven_markdown(document).encode())
+    if "-" not in (json_, markdown):
+        render_breakeven(document, console(), verbose=verbose)
+
+
+def _of_logs(logs: list[str], engine: str, bar: Any) -> tuple[Any, Any]:
+    """The plan of the logs, and the requests behind it."""
+    from costplan.analyze import analyze
+    from costplan.capacity.trace import read_trace
+    from costplan.profiles.engines import find_engine
+    from costplan.settings import AnalyzeSettings
+
+    plan = analyze(logs, AnalyzeSettings(), dict.fromkeys(AnalyzeSettings.__slots__, "default"), bar)
+    trace = read_trace(logs, AnalyzeSettings(), find_engine(engine).block_size, bar)
+    return plan, trace.workload
+
+
+def _of_plan(name: str) -> Any:
+    import msgspec
+
+    from costplan.results import plan_from_json
+
+    try:
+        return plan_from_json(sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes())
+    except OSError as error:
+        raise CostplanError(f"{name}: {error.strerror}", hint=_PLAN_HINT) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CostplanError(f"{'stdin' if name == '-' else name}: not a plan: {error}", hint=_PLAN_HINT) from None
