@@ -8,6 +8,7 @@ import typer
 from typer.exceptions import TyperException
 
 from costplan import __version__
+from costplan.cli.breakeven import breakeven
 from costplan.cli.output import check_outputs, console, output, progress
 from costplan.cli.profiles import gpus, models
 from costplan.errors import CostplanError, UsageError
@@ -213,7 +214,7 @@ def normalize(
 
 @app.command()
 def schema(
-    document: Annotated[str, typer.Argument(help="Which document: plan.", metavar="DOCUMENT")] = "plan",
+    document: Annotated[str, typer.Argument(help="Which document: plan, breakeven.", metavar="DOCUMENT")] = "plan",
 ) -> None:
     """Print the JSON Schema of a document that costplan writes.
 
@@ -223,12 +224,14 @@ def schema(
     import json
 
     from costplan.results import json_schema
+    from costplan.results.breakeven import breakeven_schema
 
-    if document != "plan":
+    if document not in ("plan", "breakeven"):
         raise UsageError(f"{document}: no such document", hint="costplan schema plan")
-    typer.echo(json.dumps(json_schema("plan"), indent=2))
+    typer.echo(json.dumps(json_schema("plan") if document == "plan" else breakeven_schema(), indent=2))
 
 
+app.command()(breakeven)
 app.command()(gpus)
 app.command()(models)
 
