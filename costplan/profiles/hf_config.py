@@ -8,9 +8,20 @@ from costplan.errors import CostplanError
 from costplan.profiles.models import Mla, Model, Moe
 
 _NESTED = ("text_config", "language_config", "llm_config")
-_NOT_MODELLED = (
-    *("linear_attention", "mamba", "recurrent", "hybrid_override_pattern", "ssm_state_size", "global_head_dim"),
-)
+_NOT_MODELLED = {
+    "linear_att": "linear attention",
+    "mamba": "state-space layers",
+    "ssm_state_size": "state-space layers",
+    "hybrid_override_pattern": "state-space layers",
+    "recurrent": "recurrent layers",
+    "global_head_dim": "heads of two sizes",
+    "swa_num_key_value_heads": "heads of two sizes",
+    "block_configs": "layers of different sizes",
+    "compress_ratios": "a compressed cache",
+    "index_topk": "a sparse-attention index",
+    "sparse_attention_config": "a sparse-attention index",
+}
+"""Words in field names or layer types -> what would be counted wrongly."""
 _TIED = ("gemma", "cohere")  # model types whose missing tie_word_embeddings means true
 _PLAIN_MLP = ("gpt2", "opt", "falcon", "phi", "starcoder2", "gpt_neox", "bloom", "mpt")
 
@@ -78,11 +89,11 @@ class _Config:
     def refuse_what_is_not_modelled(self) -> None:
         kinds = self.values.get("layer_types")
         named = {str(each) for each in cast(list[Any], kinds)} if isinstance(kinds, list) else set[str]()
-        named |= {key for key in self.values if self.values[key]}
-        for word in _NOT_MODELLED:
+        named |= {key for fields in (self.values, self.outer) for key in fields if fields[key]}
+        for word, what in _NOT_MODELLED.items():
             if any(word in each for each in named):
                 raise CostplanError(
-                    f"{self.file}: {self.kind or 'this model'} has {word.replace('_', ' ')}, which is not modelled",
+                    f"{self.file}: {self.kind or 'this model'} has {what}, which is not modelled",
                     hint="name a model whose layers are attention of one kind, full or sliding",
                 )
 
@@ -118,21 +129,24 @@ class _Config:
         if experts < 2:
             return None
         width = self.whole("moe_intermediate_size", "expert_ffn_hidden_size") or self.needed("intermediate_size")
-        shared = self.whole("shared_expert_intermediate_size") or width * self.whole("n_shared_experts")
+        shared = self.whole("shared_expert_intermediate_size", "share_expert_dim")
+        shared = shared or width * self.whole("n_shared_experts", "num_shared_experts")
         if self.kind.startswith("llama4"):
             shared = width  # one shared expert beside the routed ones, not a field of the configuration
         return Moe(
             experts=experts,
-            per_token=self.needed("num_experts_per_tok", "experts_per_token", "moe_topk"),
+            per_token=self.needed("num_experts_per_tok", "num_experts_per_token", "experts_per_token", "moe_topk"),
             width=width,
             shared_width=shared,
             dense_layers=self.dense_layers(layers),
         )
 
     def dense_layers(self, layers: int) -> int:
-        only = self.values.get("mlp_only_layers")
+        only, sparse = self.values.get("mlp_only_layers"), self.values.get("moe_layer_freq")
         if isinstance(only, list) and only:
             return len(cast(list[Any], only))
+        if isinstance(sparse, list):  # one flag for each layer
+            return sum(1 for each in cast(list[Any], sparse) if not each)
         step = self.whole("interleave_moe_layer_step", "decoder_sparse_step", "moe_layer_freq") or 1
         leading = self.whole("first_k_dense_replace")
         return leading + (layers - leading) - (layers - leading) // step
@@ -168,7 +182,7 @@ class _Config:
 
     def precision(self) -> str:
         """From quantization_config: method, bits and what compressed-tensors says of weights and activations."""
-        found = self.outer.get("quantization_config") or self.values.get("quantization_config")
+        found = self.outer.get("quantization_config") or self.values.get("quantization_config") or self.beside()
         if not _is_map(found):
             return "bf16"
         said = cast(dict[str, Any], found)
@@ -187,3 +201,12 @@ class _Config:
         if bits == 8 or said.get("load_in_8bit"):
             return "int8" if inputs else "w8a16"
         raise CostplanError(f"{self.file}: quantization '{method}' is not known", hint="give --precision by hand")
+
+    def beside(self) -> Any:
+        """What hf_quant_config.json says, in which ModelOpt checkpoints keep their precision."""
+        path = self.file.with_name("hf_quant_config.json")
+        try:
+            said: Any = json.loads(path.read_text(encoding="utf-8-sig")) if path.is_file() else {}
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise CostplanError(f"{path}: not JSON: {error}", hint="take the model's own file") from error
+        return cast(dict[str, Any], said).get("quantization") if _is_map(said) else None

@@ -192,11 +192,13 @@ class Model:
         return self.kv_elements_per_token * bytes_per_element
 
     def weight_bytes(self, precision: str = "") -> float:
-        """Bytes of the loaded weights; embeddings, output head and encoders stay in bf16, with mxfp4 attention too."""
+        """Bytes of the loaded weights; tables, output head and encoders stay in bf16, with mxfp4 all but the experts."""
         precision = precision or self.native_precision
         if precision not in WEIGHT_BYTES:
             raise CostplanError(f"{precision}: unknown precision", hint=nearest(precision, WEIGHT_BYTES))
-        quantised = self.mlp_parameters + (0 if precision == "mxfp4" else self.attention_parameters)
+        quantised = self.mlp_parameters + self.attention_parameters
+        if precision == "mxfp4" and self.moe is not None:
+            quantised = self.moe_layers * self.moe.experts * self.expert_parameters
         return quantised * WEIGHT_BYTES[precision] + (self.parameters - quantised) * WEIGHT_BYTES["bf16"]
 
     @property

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.test_cli import Run, mistake, run
+from tests.test_startup import HEAVY, loaded_by
 
 __all__ = ["run"]
 
@@ -57,3 +58,8 @@ def test_a_config_json_can_be_shown_and_its_text_is_tamed(run: Run, tmp_path: Pa
 def test_unknown_names_end_in_two_lines(run: Run) -> None:
     assert mistake(run("gpus", "A1000"), 1)[0] == "A1000: unknown GPU"
     assert "llama-3.1-8b" in mistake(run("models", "llama-3.1-8c"), 1)[1]
+
+
+@pytest.mark.parametrize("arguments", [("gpus", "--help"), ("models", "--help"), ("gpus", "A100"), ("models", "phi-4")])
+def test_a_look_at_a_profile_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    assert loaded_by(*arguments) & HEAVY == set()

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from costplan.errors import CostplanError
 from costplan.profiles import profile_path
+from costplan.profiles.gpus import find_gpu
 from costplan.profiles.models import WEIGHT_BYTES, all_models, find_model, load_model
+from costplan.serving.memory import weight_bytes
+from costplan.serving.precision import find_precision
 
 # Published totals (model cards, safetensors metadata), 1e9 parameters.
 PUBLISHED = {
@@ -300,6 +303,21 @@ def test_the_precision_comes_from_the_quantisation(tmp_path: Path, said: dict[st
     assert find_model(config(tmp_path, quantization_config=said)).native_precision == precision
 
 
+def test_modelopt_keeps_the_precision_in_a_file_beside(tmp_path: Path):
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps({"quantization": {"quant_algo": "FP8"}}))
+    assert find_model(config(tmp_path)).native_precision == "fp8"
+
+
+def test_weights_agree_with_what_the_memory_model_loads():
+    """On one GPU; the memory model leaves encoders out and pads mxfp4 experts."""
+    gpu = find_gpu("H100")
+    for model in all_models():
+        if not model.other_parameters:
+            for precision in ("bf16", "fp8", "awq"):
+                loaded = weight_bytes(model, 1, find_precision(precision, gpu))
+                assert model.weight_bytes(precision) == pytest.approx(loaded, rel=0.01)
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
@@ -307,6 +325,8 @@ def test_the_precision_comes_from_the_quantisation(tmp_path: Path, said: dict[st
         ({"vocab_size": None}, "'vocab_size' is missing"),
         ({"hidden_size": "wide"}, "'hidden_size' must be a whole number"),
         ({"layer_types": ["linear_attention", "full_attention"]}, "linear attention, which is not modelled"),
+        ({"index_topk": 2048}, "a sparse-attention index, which is not modelled"),
+        ({"block_configs": [{}, {}]}, "layers of different sizes, which is not modelled"),
         ({"quantization_config": {"quant_method": "novel"}}, "quantization 'novel' is not known"),
         ({"kv_lora_rank": 512}, "'qk_rope_head_dim' is missing"),
     ],
