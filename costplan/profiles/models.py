@@ -192,7 +192,7 @@ class Model:
         return self.kv_elements_per_token * bytes_per_element
 
     def weight_bytes(self, precision: str = "") -> float:
-        """Bytes of the loaded weights; tables, output head and encoders stay in bf16, with mxfp4 all but the experts."""
+        """Bytes of the loaded weights; tables, head and encoders stay in bf16, with mxfp4 all but the experts."""
         precision = precision or self.native_precision
         if precision not in WEIGHT_BYTES:
             raise CostplanError(f"{precision}: unknown precision", hint=nearest(precision, WEIGHT_BYTES))
