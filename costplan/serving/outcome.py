@@ -23,6 +23,8 @@ class Outcome:
     itl_edges_s: NDArray[np.float64]
     itl_counts: NDArray[np.int64]
     """Histogram of the gaps between tokens; counts[i] lies between edges[i] and edges[i + 1]."""
+    itl_sum_s: float
+    itl_max_s: float
     busy_s: NDArray[np.float64]
     """(replicas,) time spent in steps."""
     steps: NDArray[np.int64]
