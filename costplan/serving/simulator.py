@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from costplan.errors import CostplanError
 from costplan.serving import blocks, loop, queues, state
 from costplan.serving.engine import EngineConfig
-from costplan.serving.outcome import Outcome
+from costplan.serving.outcome import ITL_EDGES_S, Outcome
 from costplan.serving.step_time import StepTime
 from costplan.serving.workload import Workload
 
 COMPILE_FROM_REQUESTS = 4_000
-_ITL_EDGES_S: NDArray[np.float64] = np.array([loop.ITL_FLOOR_S * loop.ITL_RATIO**i for i in range(loop.ITL_BINS + 1)])
 Routing = Literal["round-robin", "least-loaded", "prefix-affinity", "shared-queue"]
 _ROUTING = {
     "round-robin": loop.ROUND_ROBIN,
@@ -173,7 +172,7 @@ def _outcome(requests: Any, replicas: Any, totals: Any, itl: Any) -> Outcome:
         first_token_s=floats(requests["first_s"]), done_s=floats(requests["done_s"]),
         cached_tokens=counts(requests["cached"]), preemptions=counts(requests["preemptions"]),
         replica=counts(requests["replica"]),
-        itl_edges_s=_ITL_EDGES_S,
+        itl_edges_s=ITL_EDGES_S,
         itl_counts=np.array(itl, np.int64), itl_sum_s=float(totals["gaps_s"]), itl_max_s=float(totals["longest_gap_s"]),
         busy_s=floats(replicas["busy_s"]), steps=np.array(replicas["steps"], np.int64),
         step_tokens=np.array(replicas["tokens"], np.int64), kv_peak_blocks=np.array(replicas["peak"], np.int64),

@@ -78,7 +78,8 @@ def test_four_servers_with_one_queue_wait_as_long_as_erlang_c_says() -> None:
     config = EngineConfig(blocks=20_000, max_num_seqs=1, max_num_batched_tokens=200_000)
     run = simulate(config, LINEAR, workload(arrivals, inputs, 1), replicas=4, routing="shared-queue")
     assert np.mean(queued_s(run)) == pytest.approx(0.35722 * service_s, rel=0.01)
-    free, waits = [0.0] * 4, []
+    free = [0.0] * 4
+    waits: list[float] = []
     for arrival, tokens in zip(arrivals[:100_000].tolist(), inputs[:100_000].tolist(), strict=True):
         start = max(arrival, free[0])
         waits.append(start - arrival)
