@@ -7,11 +7,9 @@ less: these rates start a search or rule a layout out, and are never reported.
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from costplan.capacity.layout import Layout
 
-_ROUNDS = 200
+_ROUNDS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +43,10 @@ def balance(layout: Layout, shape: Shape, req_s: float) -> Balance | str:
     gain = (1 - alpha ** (k + 1)) / (1 - alpha) if alpha < 1 else k + 1.0
     steps = max(shape.output / gain, 1.0)
     held = shape.prompt + shape.output / 2
-    dt = float(step.base_s[1])
-    floor = dt
+    pair_s = step.pair_s * (shape.cached + shape.prompt) / 2
+    attend_s = held * step.context_token_s + min(held, step.window) * step.window_token_s + step.request_s
+    room, base_s = config.blocks * config.block_size, step.base_s
+    dt = floor = base_s.item(1)
     for _ in range(_ROUNDS):
         running, fresh = req_s * dt * steps, req_s * dt * shape.fresh
         tokens = running * (1 + k) + fresh
@@ -54,15 +54,14 @@ def balance(layout: Layout, shape: Shape, req_s: float) -> Balance | str:
             return "compute"
         if running > config.max_num_seqs:
             return "queue"
-        if running * held > config.blocks * config.block_size:
+        if running * held > room:
             return "memory"
-        base = float(np.interp(max(tokens, 1.0), (int(tokens), int(tokens) + 1), _two(step.base_s, int(tokens))))
-        pairs = fresh * (shape.cached + shape.prompt) / 2
-        attended = running * held * step.context_token_s
-        attended += running * min(held, step.window) * step.window_token_s
-        new = base + step.pair_s * pairs + attended + step.request_s * (running + req_s * dt)
+        whole = int(tokens)
+        low, high = base_s.item(max(whole, 1)), base_s.item(whole + 1)
+        base = low + (high - low) * (tokens - whole)
+        new = base + pair_s * fresh + attend_s * running + step.request_s * req_s * dt
         if abs(new - dt) < 1e-4 * dt:
-            compute = base - floor + step.pair_s * pairs
+            compute = base - floor + pair_s * fresh
             return Balance(step_s=new, tpot_s=new / gain, running=running, compute_share=compute / new)
         dt = new
     return "compute"
@@ -79,8 +78,8 @@ def highest_rate(layout: Layout, shape: Shape, tpot_limit_s: float = float("inf"
     if not holds(1e-6):
         return 0.0
     while holds(high) and high < 1e6:
-        low, high = high, 2 * high
-    for _ in range(24):
+        low, high = high, 4 * high
+    for _ in range(16):
         middle = (low + high) / 2
         low, high = (middle, high) if holds(middle) else (low, middle)
     return low
@@ -94,9 +93,3 @@ def alone(layout: Layout, shape: Shape) -> tuple[float, float]:
     prefill += step.pair_s * shape.fresh * (shape.cached + shape.prompt) / 2
     found = balance(layout, shape, 1e-6)
     return step.frontend_s + prefill, found.tpot_s if isinstance(found, Balance) else float("inf")
-
-
-def _two(values: "np.ndarray[tuple[int], np.dtype[np.float64]]", index: int) -> tuple[float, float]:
-    """Step times of `index` and the next number of tokens; there is none for 0."""
-    last = len(values) - 1
-    return float(values[max(1, min(index, last))]), float(values[min(index + 1, last)])

@@ -103,6 +103,17 @@ def window(workload: Workload, start: int, end: int) -> Workload:
     )  # fmt: skip
 
 
+def busiest(workload: Workload, count: int) -> Workload:
+    """So many requests in a row with most work (input and output tokens, each relative to its mean) in least time."""
+    if workload.requests <= count:
+        return workload
+    work = workload.input_tokens / workload.input_tokens.mean() + workload.output_tokens / workload.output_tokens.mean()
+    total = np.concatenate([[0.0], np.cumsum(work)])
+    lasts = workload.arrival_s[count:] - workload.arrival_s[:-count]
+    start = int(np.argmax((total[count:-1] - total[: -count - 1]) / np.maximum(lasts, 1e-9)))
+    return window(workload, start, start + count)
+
+
 def pick(workload: Workload, keep: NDArray[np.bool_]) -> Workload:
     """Only some of the requests."""
     counts = np.diff(workload.shared_offsets)

@@ -8,6 +8,7 @@ import typer
 from typer.exceptions import TyperException
 
 from costplan import __version__
+from costplan.cli import serving
 from costplan.cli.breakeven import breakeven
 from costplan.cli.output import check_outputs, console, output, progress
 from costplan.cli.profiles import gpus, models
@@ -214,24 +215,35 @@ def normalize(
 
 @app.command()
 def schema(
-    document: Annotated[str, typer.Argument(help="Which document: plan, breakeven.", metavar="DOCUMENT")] = "plan",
+    document: Annotated[
+        str, typer.Argument(help="Which document: plan, simulation, capacity or breakeven.", metavar="DOCUMENT")
+    ] = "plan",
 ) -> None:
     """Print the JSON Schema of a document that costplan writes.
 
     \b
     costplan schema plan
+    costplan schema capacity
     """
     import json
 
     from costplan.results import json_schema
     from costplan.results.breakeven import breakeven_schema
+    from costplan.results.serving import serving_schema
 
-    if document not in ("plan", "breakeven"):
-        raise UsageError(f"{document}: no such document", hint="costplan schema plan")
-    typer.echo(json.dumps(json_schema("plan") if document == "plan" else breakeven_schema(), indent=2))
+    if document not in ("plan", "simulation", "capacity", "breakeven"):
+        raise UsageError(
+            f"{document}: no such document", hint="costplan schema plan, simulation, capacity or breakeven"
+        )
+    own = {"plan": lambda: json_schema("plan"), "breakeven": breakeven_schema}
+    typer.echo(json.dumps(own[document]() if document in own else serving_schema(document), indent=2))
 
 
+app.command()(serving.simulate)
+app.command()(serving.capacity)
 app.command()(breakeven)
+
+
 app.command()(gpus)
 app.command()(models)
 

@@ -11,7 +11,7 @@ from costplan.results.serving import Capacity, FleetOption, ServingConfig, Simul
 
 _STATISTICS = ("mean", "p50", "p90", "p95", "p99", "max")
 _GIB = 1 << 30
-_SHOWN_OPTIONS, _SHOWN_HOURS = 12, 24
+_SHOWN_OPTIONS = 10
 _LEGEND = "≈ simulated; ± is the median error of the engine profile on published runs."
 
 
@@ -134,19 +134,16 @@ def simulation_markdown(run: Simulation) -> str:
 
 def option_row(option: FleetOption) -> list[str]:
     """The cells of one fleet."""
-    spare = f" + {option.spare}" if option.spare else ""
+    spare = f"+{option.spare}" if option.spare else ""
     return [
-        f"{option.replicas}{spare} x TP{option.tp} {option.gpu}", option.precision, str(option.gpus),
+        f"{option.replicas}{spare} x TP{option.tp} {option.gpu} {option.precision}",
         numbers.money(option.usd_month.value), numbers.interval(option.usd_month).replace(" range", "~"),
         seconds(option.ttft_p95_s), seconds(option.tpot_p95_s), seconds(option.e2e_p95_s),
-        numbers.percent(option.headroom_share), numbers.percent(option.busy_share), option.binding,
+        numbers.percent(option.headroom_share), option.binding,
     ]  # fmt: skip
 
 
-OPTION_HEADS = (
-    "Fleet", "Precision", "GPUs", "USD/month", "Interval", "TTFT p95", "TPOT p95", "E2E p95", "Headroom", "Busy",
-    "Bound by",
-)  # fmt: skip
+OPTION_HEADS = ("Fleet", "USD/month", "Range", "TTFT p95", "TPOT p95", "E2E p95", "Headroom", "Bound by")
 
 
 def capacity_facts(plan: Capacity) -> list[tuple[str, str]]:
@@ -158,7 +155,7 @@ def capacity_facts(plan: Capacity) -> list[tuple[str, str]]:
         rows.append(
             (
                 "Cheapest",
-                f"≈ {amount}/month  {numbers.interval(best.usd_month)}   {option_row(best)[0]} {best.precision}",
+                f"≈ {amount}/month  {numbers.interval(best.usd_month)}   {option_row(best)[0]}",
             )
         )
         target = f"; {best.binding_target} breaks first" if best.binding_target else ""
@@ -193,15 +190,15 @@ def render_capacity(plan: Capacity, console: Console, *, verbose: bool = False) 
     console.print()
     shown = [option for option in plan.options if option.pareto][:_SHOWN_OPTIONS]
     if shown:
-        table = _grid(len(OPTION_HEADS), left=(0, 1, 10))
+        table = _grid(len(OPTION_HEADS), left=(0, 7))
         table.add_row(*(Text(head, "dim") for head in OPTION_HEADS))
         for option in shown:
             table.add_row(*(Text(cell, "bold" if option == plan.best else "") for cell in option_row(option)))
         console.print(table)
-        others = len(plan.options) - len(shown)
+        others = sum(not option.pareto for option in plan.options)
         if others:
             console.print(
-                Text(f"{others} more hold the SLO, but another is cheaper, faster and roomier: --json", "dim")
+                Text(f"{others} more hold the SLO, but another is no dearer, no slower and no fuller: --json", "dim")
             )
     else:
         console.print(Text("Nothing tried holds the SLO.", "red"))
@@ -222,10 +219,10 @@ def capacity_markdown(plan: Capacity) -> str:
     rows = [[*option_row(option), "yes" if option.pareto else ""] for option in plan.options]
     facts = [("Load", plan.trace.workload.text), ("SLO", plan.slo), ("Engine", plan.engine), *capacity_facts(plan)]
     blocks = ["# costplan capacity", f"Model: {markdown_text(plan.model)}", _list(facts)]
-    blocks += [_table(heads + "Bound by | Best trade-off", rows)] if rows else []
+    blocks += [_table(heads, rows)] if rows else []
     if plan.hours:
-        blocks.append(_table("Hour | Requests: | Req/s: | Replicas: | Busy: | TTFT p95: | E2E p95: | SLO | Checked", [
-            [h.start, numbers.count(h.requests), rate(h.req_s), str(h.replicas), numbers.percent(h.busy_share),
+        blocks.append(_table("Hour | Requests: | Req/s: | Replicas: | Used: | TTFT p95: | E2E p95: | SLO | Checked", [
+            [h.start, numbers.count(h.requests), rate(h.req_s), str(h.replicas), numbers.percent(h.utilisation),
              seconds(h.ttft_p95_s), seconds(h.e2e_p95_s), "met" if h.met else "missed", h.checked]
             for h in plan.hours
         ]))  # fmt: skip
@@ -233,13 +230,11 @@ def capacity_markdown(plan: Capacity) -> str:
 
 
 def _hours(plan: Capacity, console: Console) -> None:
-    busiest = sorted(plan.hours, key=lambda hour: -hour.req_s)[:_SHOWN_HOURS]
-    shares = [hour.busy_share for hour in plan.hours if hour.busy_share is not None]
-    mean = numbers.percent(sum(shares) / len(shares)) if shares else numbers.UNKNOWN
+    mean = sum(hour.utilisation for hour in plan.hours) / len(plan.hours)
+    peak = max(plan.hours, key=lambda hour: hour.utilisation)
     met = sum(hour.met for hour in plan.hours)
-    peak = busiest[0]
-    text = f"{met} of {len(plan.hours)} hours hold the SLO · busy {mean} on average, "
-    text += f"{numbers.percent(peak.busy_share)} in {peak.start}"
+    text = f"{met} of {len(plan.hours)} hours hold the SLO · {numbers.percent(mean)} used on average, "
+    text += f"{numbers.percent(peak.utilisation)} in {peak.start}"
     _line(console, "Hours", text, colour="" if met == len(plan.hours) else "red")
 
 

@@ -164,7 +164,9 @@ class FleetOption(msgspec.Struct, frozen=True, kw_only=True):
     headroom_share: float
     """Traffic that could come on top before the SLO breaks, as a share of the peak; spares not counted."""
     busy_share: float
-    """In the peak hour."""
+    """Time in steps in the peak hour; a step runs for one request as for many, so it is no measure of load."""
+    utilisation: float
+    """Load of the peak hour as a share of what the fleet could hold within the SLO."""
     binding: str
     """memory, compute, bandwidth or queue: what stops a replica from taking more."""
     binding_target: str
@@ -185,7 +187,9 @@ class FleetHour(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: int
     output_tokens: int
     replicas: int
-    busy_share: float | None
+    """Needed in this hour; the fixed fleet has those of the busiest one."""
+    utilisation: float
+    """Load as a share of what the fleet could hold within the SLO, spares not counted."""
     ttft_p95_s: float | None
     e2e_p95_s: float | None
     met: bool
