@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks import simulate as peer
 from costplan.errors import CostplanError
 from costplan.serving.engine import EngineConfig
 from costplan.serving.outcome import Outcome
@@ -216,3 +217,8 @@ def test_every_request_leaves_once_with_all_its_tokens_and_all_blocks_come_back(
     assert run.busy_s.sum() <= run.replica_s + 1e-9
     for name in Outcome.__slots__:
         assert np.array_equal(getattr(run, name), getattr(again, name)), name
+
+
+def test_a_plain_model_that_takes_every_step_ends_every_request_at_the_same_time() -> None:
+    load = peer.workload(600, 25.0, shared=False)
+    assert np.allclose(simulate(peer.CONFIG, peer.STEP, load).done_s, peer.simpy_engine(load), atol=1e-9)
