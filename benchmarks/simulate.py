@@ -72,7 +72,7 @@ def simpy_engine(load: Workload) -> Any:
     """End times of the requests in a simpy process that takes every step of every request."""
     import simpy
 
-    env = simpy.Environment()
+    env: Any = simpy.Environment()
     waiting: deque[int] = deque()
     done_s = np.zeros(load.requests)
     wake = [env.event()]
@@ -91,14 +91,17 @@ def simpy_engine(load: Workload) -> Any:
             if not (waiting or prompts or decoding):
                 wake[0] = env.event()
                 yield wake[0]
-            budget, pairs = CONFIG.max_num_batched_tokens - len(decoding), 0.0
-            while waiting and len(prompts) + len(decoding) < CONFIG.max_num_seqs and len(prompts) * INPUT < budget:
-                prompts[waiting.popleft()] = 0
-            chunks = {}
-            for i, computed in prompts.items():
-                chunks[i] = min(budget, INPUT - computed)
+            budget, pairs, chunks = CONFIG.max_num_batched_tokens - len(decoding), 0.0, dict[int, int]()
+            while True:
+                i = next((i for i in prompts if i not in chunks), -1)
+                if i < 0 and budget and waiting and len(prompts) + len(decoding) < CONFIG.max_num_seqs:
+                    i = waiting.popleft()
+                    prompts[i] = 0
+                if i < 0:
+                    break
+                chunks[i] = min(budget, INPUT - prompts[i])
                 budget -= chunks[i]
-                pairs += chunks[i] * (computed + 0.5 * (chunks[i] + 1))
+                pairs += chunks[i] * (prompts[i] + 0.5 * (chunks[i] + 1))
             context = sum(INPUT + emitted for emitted in decoding.values())
             working = len(decoding) + sum(1 for chunk in chunks.values() if chunk)
             seconds = float(STEP.base_s[sum(chunks.values()) + len(decoding)]) + STEP.pair_s * pairs
