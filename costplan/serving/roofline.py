@@ -26,8 +26,9 @@ Floats = NDArray[np.float64]
 
 # What `speed` may hold, and the value where a profile is silent.
 SPEED_DEFAULTS = {
-    "product_scale": 1.0,  # time of matrix products against the measured kernels
-    "expert_scale": 1.0,
+    "compute_scale": 1.0,  # arithmetic of matrix products against the measured kernels (clocks fall under load)
+    "weights_scale": 1.0,  # reading weights, likewise
+    "experts_scale": 1.0,
     "attention_scale": 1.0,
     "kv_scale": 1.0,
     "layer_us": 8.0,  # small kernels of a layer: norms, rotary embedding, cache writes, residuals
@@ -72,10 +73,10 @@ def roofline(
     full_layers = model.layers - model.windowed_layers
     windowed_pairs = np.minimum(tokens, model.window) if model.windowed_layers else np.zeros_like(tokens)
 
-    layers_s = _dense_seconds(dense(model, tp), tokens, kernels, gpu, weights) * speed["product_scale"]
+    layers_s = _dense_seconds(dense(model, tp), tokens, kernels, gpu, weights, speed)
     routed = experts(model, tp)
     if routed is not None:
-        layers_s += _expert_seconds(routed, tokens, kernels, gpu, weights) * speed["expert_scale"]
+        layers_s += _expert_seconds(routed, tokens, kernels, gpu, weights, speed)
     layers_s += model.layers * pair_s * attention.half_tokens * tokens
     layers_s += model.windowed_layers * pair_s * windowed_pairs * tokens
     layers_s += model.layers * _glue_seconds(model, tokens, kernels, wide, speed)
@@ -83,7 +84,7 @@ def roofline(
     eager = model.layers * speed["eager_layer_us"] * 1e-6
     layers_s = np.where(tokens > speed["graph_tokens"], np.maximum(layers_s, eager), layers_s)
     sampled = np.minimum(tokens, float(sequences))
-    head_s = _matrix_seconds(head(model, tp), sampled, kernels.products["bf16"], wide, 2.0)
+    head_s = _matrix_seconds(head(model, tp), sampled, kernels.products["bf16"], wide, 2.0, _scales(speed, "bf16"))
 
     per_layer_kv = kv_values(model, tp) * kv_value_bytes(kv_dtype)
     reached = kernels.kv_bandwidth_fp8 if kv_value_bytes(kv_dtype) == 1.0 else kernels.kv_bandwidth
@@ -123,7 +124,7 @@ def with_draft(step: StepTime, draft: StepTime, draft_tokens: int) -> StepTime:
 
 
 def _attention_kernel(engine: Engine, gpu: Gpu) -> str:
-    return engine.attention.get(gpu.architecture, "fa2")
+    return engine.attention.get(gpu.architecture, engine.attention.get("default", "fa2"))
 
 
 def _product(kernels: dict[str, Product], name: str) -> Product:
@@ -135,26 +136,42 @@ def _product(kernels: dict[str, Product], name: str) -> Product:
     raise AssertionError("every architecture has bf16 products")
 
 
-def _matrix_seconds(matrix: Matrix, tokens: Floats, product: Product, peak: Peak, weight_bytes: float) -> Floats:
-    outputs = tokens * matrix.rows + product.tile
+def _scales(speed: dict[str, float], kernel: str) -> tuple[float, float]:
+    """(arithmetic, weights): time over that of the measured kernel; `compute_scale.fp8` goes before the plain one."""
+    compute, weights = (speed.get(f"{name}.{kernel}", speed[name]) for name in ("compute_scale", "weights_scale"))
+    return compute, weights
+
+
+def _matrix_seconds(
+    matrix: Matrix, tokens: Floats, product: Product, peak: Peak, weight_bytes: float, scales: tuple[float, float]
+) -> Floats:
+    operations = 2.0 * matrix.columns * (tokens * matrix.rows + product.tile)
     activations = 2.0 * tokens * (matrix.rows + matrix.columns)
     weights = np.full_like(tokens, matrix.rows * matrix.columns * weight_bytes)
-    return matrix.layers * product.seconds(2.0 * matrix.columns * outputs, weights, activations, peak)
+    return matrix.layers * product.seconds(scales[0] * operations, scales[1] * weights, activations, peak)
 
 
 def _dense_seconds(
-    matrices: tuple[Matrix, ...], tokens: Floats, kernels: Kernels, gpu: Gpu, precision: Precision
+    matrices: tuple[Matrix, ...],
+    tokens: Floats,
+    kernels: Kernels,
+    gpu: Gpu,
+    precision: Precision,
+    speed: dict[str, float],
 ) -> Floats:
     total = np.zeros_like(tokens)
     body = dense_precision(precision)
     for matrix in matrices:
         kind = body if matrix.quantised else find_precision("bf16", gpu)
         peak = Peak(gpu.flops[kind.arithmetic], gpu.bandwidth_bytes_s)
-        total += _matrix_seconds(matrix, tokens, _product(kernels.products, kind.kernel), peak, kind.weight_bytes)
+        product, scales = _product(kernels.products, kind.kernel), _scales(speed, kind.kernel)
+        total += _matrix_seconds(matrix, tokens, product, peak, kind.weight_bytes, scales)
     return total
 
 
-def _expert_seconds(routed: Experts, tokens: Floats, kernels: Kernels, gpu: Gpu, precision: Precision) -> Floats:
+def _expert_seconds(
+    routed: Experts, tokens: Floats, kernels: Kernels, gpu: Gpu, precision: Precision, speed: dict[str, float]
+) -> Floats:
     """The distinct experts E(1-(1-k/E)^T) are read; arithmetic is done by the k active ones of each token."""
     product = _product(kernels.experts, precision.kernel)
     peak = Peak(gpu.flops[precision.arithmetic], gpu.bandwidth_bytes_s)
@@ -163,7 +180,8 @@ def _expert_seconds(routed: Experts, tokens: Floats, kernels: Kernels, gpu: Gpu,
     operations = 2.0 * routed.expert_parameters * (rows + product.tile * distinct)
     activations = 2.0 * rows * (2 * routed.hidden + 3 * routed.width)
     weights = distinct * routed.expert_parameters * precision.weight_bytes
-    return routed.layers * product.seconds(operations, weights, activations, peak)
+    seconds = routed.layers * product.seconds(operations, weights, activations, peak)
+    return speed.get(f"experts_scale.{precision.kernel}", speed["experts_scale"]) * seconds
 
 
 def _glue_seconds(model: Model, tokens: Floats, kernels: Kernels, peak: Peak, speed: dict[str, float]) -> Floats:
