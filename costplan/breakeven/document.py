@@ -123,19 +123,18 @@ def _columns(run: Run, self_usd: float) -> Columns:
 
 def _self_host(run: Run, self_usd: float) -> SelfHost:
     here, facts = run.here, run.case.facts
-    lines = here.lines["people"].fixed
-    ends = run.draws.lines["people"].fixed
-    fte, salary = facts["people.fte_share"], facts["people.salary_usd_year"]
-    told = (
-        f"{fte.value:g} engineers at ${salary.value:,.0f} a year, on call ${facts['people.oncall_usd_week'].value:,.0f}"
-    )
-    note = f"{told} a week. Engineers: {fte.source}. Salary: {salary.source}"
+    bill, sampled = here.bill(), run.draws.lines["people"]
+    fte, more, salary = (facts[f"people.{name}"] for name in ("fte_share", "fte_per_gpu", "salary_usd_year"))
+    told = f"{fte.value:g} engineers" + (f" and one per {1 / more.value:,.0f} GPUs" if more.value else "")
+    told += f" at ${salary.value:,.0f} a year, on call ${facts['people.oncall_usd_week'].value:,.0f} a week"
+    note = f"{told}. Engineers: {fte.source}. Salary: {salary.source}"
+    ends = np.asarray(sampled.fixed + sampled.per_gpu_hour * run.draws.gpu_hours, np.float64)
     column = _columns(run, self_usd).self_host
     once = float(np.asarray(migration_usd(here.values)))
     return SelfHost(
-        usd_month=column.usd_month, lines=HostLines(**here.bill()), usd_per_mtok=column.usd_per_mtok,
+        usd_month=column.usd_month, lines=HostLines(**bill), usd_per_mtok=column.usd_per_mtok,
         usd_per_gpu_hour=stated(facts["gpu.usd_hour"]),
-        people=spread(float(np.asarray(lines)), np.atleast_1d(np.asarray(ends)), _MONTH, "assumed", note),
+        people=spread(bill["people"], ends, _MONTH, "assumed", note),
         once_usd=spread(
             once, np.atleast_1d(np.asarray(migration_usd(run.draws.values))), "USD", "assumed",
             f"{facts['people.migration_weeks'].value:g} engineer-weeks",

@@ -18,6 +18,7 @@ Array = NDArray[np.float64]
 LABELS = {
     "gpu.usd_hour": "price of a GPU-hour",
     "people.fte_share": "engineers it takes",
+    "people.fte_per_gpu": "engineers per further GPU",
     "people.salary_usd_year": "what an engineer costs",
     "people.oncall_usd_week": "on-call pay",
     "people.migration_weeks": "work of moving",

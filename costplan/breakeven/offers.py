@@ -19,7 +19,7 @@ from costplan.units import MICROS_PER_SECOND, TOKENS_PER_MTOK
 
 _RESELLERS = re.compile(r"^(openrouter|huggingface_|github-copilot|cursor|typesafe)")
 _HARMLESS = frozenset(
-    re.findall(r"\w+", "meta instruct turbo versatile instant fp8 bf16 fast hf chat it maas tput reference free cf")
+    re.findall(r"\w+", "meta instruct turbo versatile instant fast hf chat it maas tput reference free cf")
 )
 _WORD = re.compile(r"\d+(?:\.\d+)?(?:x\d+)?[bm]?(?![a-z])|[a-z]+")
 _NEWEST = date(2100, 1, 1)
@@ -52,7 +52,11 @@ def api_price(model: str, shape: Shape, day: date | None) -> ApiPrice:
     table = compile_rates([PriceKey("", model)])
     if 0 in table.unpriced:
         near = nearest(model)
-        hint = f"did you mean {' or '.join(near)}?" if near else "--api-model gpt-4o"
+        hint = (
+            f"did you mean {' or '.join(near)}?"
+            if near
+            else "--api-model gpt-4o, or with its seller: groq/gpt-oss-120b"
+        )
         raise CostplanError(f"--api-model {model}: {table.describe(0).unpriced}", hint=hint)
     at = np.array([_micros(day or _NEWEST)], np.int64)
     row = int(table.lookup(np.zeros(1, np.int32), at, np.array([int(shape.input_tokens)], np.int64))[0])
@@ -125,7 +129,7 @@ def fact_of(offers: list[Offer], *, fixed: bool) -> Fact:
 def words_of(model_id: str) -> frozenset[str]:
     """What a model's name is made of, without organisation, dots between versions spelled `p`, and harmless words."""
     name = re.sub(r"v(\d)p(\d)", r"\1.\2", model_id.lower().rpartition("/")[2].replace("_", "-"))
-    name = re.sub(r"-v0\.\d$", "", name).partition(":")[0]
+    name = re.sub(r"-v0\.\d$|-fp8\b|-bf16\b", "", name).partition(":")[0]
     return frozenset(_WORD.findall(name)) - _HARMLESS
 
 

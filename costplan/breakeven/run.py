@@ -24,6 +24,9 @@ from costplan.tco.facts import Fact, fact, given, stand_in
 from costplan.tco.fleet import FleetRule
 from costplan.tco.rates import Supply, supply_of
 
+_ABOUT = 0.02
+"""Bills that differ by less are taken as equal when a layout is chosen."""
+
 
 def breakeven(
     settings: BreakevenSettings,
@@ -61,7 +64,7 @@ def breakeven(
     offers = _offers(settings, traffic, model, day)
     facts = _facts(settings, traffic, supply, offers, ratio)
     cases = [_case(row, traffic, supply, gpu, count, settings, facts) for row in rows if row.req_s > 0]
-    case = min(cases, key=_rank)
+    case = _chosen(cases)
     sampled = drawn(case.facts | ({"growth": growth} if growth else {}), rng)
     grown = sampled.pop("growth", 0.0)
     run = Run(
@@ -115,21 +118,34 @@ def _open_model(settings: BreakevenSettings, traffic: Traffic) -> tuple[Model, s
     """(open model, on whose word it stands in): the one named, else the API's own if that is open, else a stand-in."""
     if settings.model:
         return find_model(settings.model), ""
-    try:
-        return find_model(traffic.api_model), ""
-    except CostplanError:
-        name, source = stand_in(traffic.api_model)
-        return find_model(name), source
+    own = _open(traffic.api_model)
+    if own is not None:
+        return own, ""
+    name, source = stand_in(traffic.api_model)
+    return find_model(name), source
+
+
+def _open(api_model: str) -> Model | None:
+    """The open model that an API model is, with or without its seller (`groq/openai/gpt-oss-120b`); else None."""
+    for name in (api_model, api_model.partition("/")[2]):
+        try:
+            return find_model(name)
+        except CostplanError:
+            continue
+    return None
 
 
 def _ratio(today: Today, model: Model) -> Fact:
     """Tokens of the open model per token of the API's, for the same text."""
-    try:
-        same = find_model(today.model).id == model.id
-    except CostplanError:
-        same = False
+    own = _open(today.model)
     known = {"openai": "openai", "azure": "openai", "anthropic": "anthropic"}
-    name = "same" if same else "anthropic" if "claude" in today.model else known.get(today.provider, "other")
+    name = (
+        "same"
+        if own is not None and own.id == model.id
+        else "anthropic"
+        if "claude" in today.model
+        else known.get(today.provider, "other")
+    )
     return fact(f"tokens.{name}")
 
 
@@ -152,6 +168,7 @@ def _facts(
     }  # fmt: skip
     if settings.fte is not None:
         facts["people.fte_share"] = given(settings.fte, "engineers", "--fte")
+        facts["people.fte_per_gpu"] = given(0.0, "engineers/GPU", "--fte counts all of them")
     if settings.salary is not None:
         facts["people.salary_usd_year"] = given(settings.salary, "USD/year", "--salary")
     return facts
@@ -175,7 +192,13 @@ def _case(
     return Case(traffic=traffic, host=host, rule=rule, served=row, facts=facts | {"req_s": rate})
 
 
-def _rank(case: Case) -> tuple[float, bool, float]:
-    """Cheapest first; of equal ones those with a spare replica, then those that hold more."""
-    spare = case.rule.spare_replicas(np.array([needed(case)]))[0] >= min(1, case.rule.spare)
-    return round(float(case.here.self_usd[0]), 2), not spare, -case.served.req_s * case.served.replicas
+def _chosen(cases: list[Case]) -> Case:
+    """The cheapest; of those that cost about the same one with a spare replica, then the one that holds most."""
+    usd = [float(case.here.self_usd[0]) for case in cases]
+    level = [case for case, cost in zip(cases, usd, strict=True) if cost <= min(usd) * (1 + _ABOUT)]
+
+    def rank(case: Case) -> tuple[bool, float]:
+        spare = case.rule.spare_replicas(np.array([needed(case)]))[0] >= min(1, case.rule.spare)
+        return not spare, -case.served.req_s * case.served.replicas
+
+    return min(level, key=rank)

@@ -73,7 +73,7 @@ def warnings_of(
     paid = int(case.rule.gpus(np.array([needed(case)]))[0])
     if supply.sizes[0] > 1 and paid > max(int(wanted[0]), count):
         where = supply.cloud or "the clouds"
-        found.append(f"{where} rents this GPU in instances of {supply.sizes[0]}: {paid} are paid for.")
+        found.append(f"{where} rents this GPU in instances of {supply.sizes[0]} only.")
     if supply.term == "spot":
         found.append("Spot GPUs can be taken away at any time: the price counts, lost requests and restarts do not.")
     if supply.minimum_months:

@@ -95,7 +95,7 @@ def traffic_of_plan(plan: Plan, settings: BreakevenSettings, name: str) -> Traff
     hits, hit_cost = _cached_away(plan)
     tokens_scale = (1 - hit_cost) / (1 - hits)
     kept = books.priced / max(1, books.requests) * (1 - hits)
-    month = base.requests_month
+    month = base.requests_month if base.cost_usd_month.value is not None else None
     if month is None and settings.requests_per_day is None:
         raise CostplanError(
             f"{name}: it has no monthly volume ({base.cost_usd_month.note or 'no month'})",

@@ -12,77 +12,94 @@ from costplan.errors import CostplanError, UsageError
 _PLAN_HINT = "write a plan with: costplan analyze LOG --json plan.json"
 
 
+_Logs = Annotated[
+    list[str] | None, typer.Argument(help="Logs or traces whose traffic would move (or --plan).", metavar="LOG")
+]
+_Gpus = Annotated[str | None, typer.Option(help="The GPUs at hand: 4xA100, 8xH100.", metavar="GPUS")]
+_Plan = Annotated[
+    str | None, typer.Option(help="Traffic of a plan.json, after its levers; - is stdin.", metavar="PLAN")
+]
+_RequestsPerDay = Annotated[str | None, typer.Option(help="Volume (200k) that a model would answer.", metavar="N")]
+_Input = Annotated[
+    str | None, typer.Option("--input", help="Prompt tokens: 547, lognormal:mean,p95 or a file.", metavar="LENGTH")
+]
+_Output = Annotated[str | None, typer.Option("--output", help="Answer tokens, spelled the same way.", metavar="LENGTH")]
+_Model = Annotated[
+    str | None, typer.Option(help="Open model to host (default: one of the API model's class).", metavar="MODEL")
+]
+_ApiModel = Annotated[
+    str | None, typer.Option(help="API model of today (default: the log's dearest, else gpt-4o).", metavar="MODEL")
+]
+_Slo = Annotated[str | None, typer.Option(help='Limits that hold: "ttft.p95<1s,tpot.p95<50ms".', metavar="LIMITS")]
+_Precision = Annotated[
+    str | None, typer.Option(help="bf16, fp8, int8, awq (default: the checkpoint's own).", metavar="NAME")
+]
+_Tp = Annotated[int | None, typer.Option(help="Only layouts with so many GPUs per replica.", metavar="N")]
+_Engine = Annotated[str | None, typer.Option(help="Engine and version (default vllm, newest).", metavar="NAME@VERSION")]
+_PrefixHit = Annotated[
+    float | None, typer.Option(help="Share of each prompt that all prompts have in common.", metavar="SHARE")
+]
+_Growth = Annotated[str | None, typer.Option(help="Growth of the traffic: 15%/month, 80%/year.", metavar="RATE")]
+_GpuPrice = Annotated[float | None, typer.Option(help="USD per GPU-hour.", metavar="USD")]
+_Cloud = Annotated[
+    str | None, typer.Option(help="aws, azure, gcp, specialised or owned: prices, instance sizes.", metavar="NAME")
+]
+_Term = Annotated[str | None, typer.Option(help="on-demand (default), reserved, spot or owned.", metavar="TERM")]
+_Spare = Annotated[int | None, typer.Option(help="Replicas beyond the need (default 1: N+1).", metavar="N")]
+_Autoscale = Annotated[
+    bool | None, typer.Option("--autoscale", help="The fleet follows the hours; else it stands day and night.")
+]
+_OpenPrice = Annotated[
+    str | None, typer.Option(help="Price of the open model: USD per million in/out.", metavar="IN/OUT")
+]
+_Seller = Annotated[
+    str | None, typer.Option(help="Who sells the open model (default: the median of all).", metavar="NAME")
+]
+_Fte = Annotated[float | None, typer.Option(help="Engineers it takes (default 0.5).", metavar="N")]
+_Salary = Annotated[float | None, typer.Option(help="USD an engineer costs a year, all told.", metavar="USD")]
+_Profile = Annotated[str | None, typer.Option(help="Speed measured by a replay; not in this version.", metavar="FILE")]
+_Seed = Annotated[int, typer.Option(help="Of the draws.", metavar="N")]
+_Json = Annotated[
+    str | None, typer.Option("--json", help="Also write breakeven.json to FILE; - is stdout.", metavar="FILE")
+]
+_Markdown = Annotated[
+    str | None, typer.Option(help="Also write the long report to FILE as Markdown; - is stdout.", metavar="FILE")
+]
+_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every assumption and its origin.")]
+
+
 def breakeven(
     context: typer.Context,
-    logs: Annotated[
-        list[str] | None, typer.Argument(help="Logs or traces whose traffic would move (or --plan).", metavar="LOG")
-    ] = None,
-    gpus: Annotated[str | None, typer.Option(help="The GPUs at hand: 4xA100, 8xH100.", metavar="GPUS")] = None,
-    plan: Annotated[
-        str | None, typer.Option(help="Traffic of a plan.json, after its levers; - is stdin.", metavar="PLAN")
-    ] = None,
-    requests_per_day: Annotated[
-        str | None, typer.Option(help="Volume (200k) that a model would answer.", metavar="N")
-    ] = None,
-    input_: Annotated[
-        str | None, typer.Option("--input", help="Prompt tokens: 547, lognormal:mean,p95 or a file.", metavar="LENGTH")
-    ] = None,
-    output_: Annotated[
-        str | None, typer.Option("--output", help="Answer tokens, spelled the same way.", metavar="LENGTH")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Open model to host (default: one of the API model's class).", metavar="MODEL")
-    ] = None,
-    api_model: Annotated[
-        str | None, typer.Option(help="API model of today (default: the log's dearest, else gpt-4o).", metavar="MODEL")
-    ] = None,
-    slo: Annotated[
-        str | None, typer.Option(help='Limits that hold: "ttft.p95<1s,tpot.p95<50ms".', metavar="LIMITS")
-    ] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="bf16, fp8, int8, awq (default: the checkpoint's own).", metavar="NAME")
-    ] = None,
-    tp: Annotated[int | None, typer.Option(help="Only layouts with so many GPUs per replica.", metavar="N")] = None,
-    engine: Annotated[
-        str | None, typer.Option(help="Engine and version (default vllm, newest).", metavar="NAME@VERSION")
-    ] = None,
-    prefix_hit: Annotated[
-        float | None, typer.Option(help="Share of each prompt that all prompts have in common.", metavar="SHARE")
-    ] = None,
-    growth: Annotated[
-        str | None, typer.Option(help="Growth of the traffic: 15%/month, 80%/year.", metavar="RATE")
-    ] = None,
-    gpu_price: Annotated[float | None, typer.Option(help="USD per GPU-hour.", metavar="USD")] = None,
-    cloud: Annotated[
-        str | None, typer.Option(help="aws, azure, gcp, specialised or owned: prices, instance sizes.", metavar="NAME")
-    ] = None,
-    term: Annotated[
-        str | None, typer.Option(help="on-demand (default), reserved, spot or owned.", metavar="TERM")
-    ] = None,
-    spare: Annotated[int | None, typer.Option(help="Replicas beyond the need (default 1: N+1).", metavar="N")] = None,
-    autoscale: Annotated[
-        bool | None, typer.Option("--autoscale", help="The fleet follows the hours; else it stands day and night.")
-    ] = None,
-    open_price: Annotated[
-        str | None, typer.Option(help="Price of the open model: USD per million in/out.", metavar="IN/OUT")
-    ] = None,
-    seller: Annotated[
-        str | None, typer.Option(help="Who sells the open model (default: the median of all).", metavar="NAME")
-    ] = None,
-    fte: Annotated[float | None, typer.Option(help="Engineers it takes (default 0.5).", metavar="N")] = None,
-    salary: Annotated[float | None, typer.Option(help="USD an engineer costs a year, all told.", metavar="USD")] = None,
-    profile: Annotated[
-        str | None, typer.Option(help="Speed measured by a replay; not in this version.", metavar="FILE")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the draws.", metavar="N")] = 0,
-    json_: Annotated[
-        str | None, typer.Option("--json", help="Also write breakeven.json to FILE; - is stdout.", metavar="FILE")
-    ] = None,
-    markdown: Annotated[
-        str | None, typer.Option(help="Also write the long report to FILE as Markdown; - is stdout.", metavar="FILE")
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every assumption and its origin.")] = False,
+    logs: _Logs = None,
+    gpus: _Gpus = None,
+    plan: _Plan = None,
+    requests_per_day: _RequestsPerDay = None,
+    input_: _Input = None,
+    output_: _Output = None,
+    model: _Model = None,
+    api_model: _ApiModel = None,
+    slo: _Slo = None,
+    precision: _Precision = None,
+    tp: _Tp = None,
+    engine: _Engine = None,
+    prefix_hit: _PrefixHit = None,
+    growth: _Growth = None,
+    gpu_price: _GpuPrice = None,
+    cloud: _Cloud = None,
+    term: _Term = None,
+    spare: _Spare = None,
+    autoscale: _Autoscale = None,
+    open_price: _OpenPrice = None,
+    seller: _Seller = None,
+    fte: _Fte = None,
+    salary: _Salary = None,
+    profile: _Profile = None,
+    seed: _Seed = 0,
+    json_: _Json = None,
+    markdown: _Markdown = None,
+    quiet: _Quiet = False,
+    verbose: _Verbose = False,
 ) -> None:
     """Compare an API's bill with hosting an open model yourself: cost, break-even, what it hangs on.
 

@@ -33,9 +33,9 @@ def column_rows(document: Breakeven) -> list[list[str]]:
     """The three columns: name, model, month, range, per million tokens, how."""
     columns = document.columns
     fleet = document.fleet
-    named = (("(a) today's API", columns.api), ("(b) open model, bought", columns.open_model_api))
+    named = (("(a) today's API", columns.api), ("(b) open, bought", columns.open_model_api))
     rows = [_column(name, column) for name, column in named]
-    own = _column("(c) open model, own GPUs", columns.self_host)
+    own = _column("(c) open, own GPUs", columns.self_host)
     spare = f", {fleet.spare} spare" if fleet.spare else ", no spare"
     size = f"{fleet.gpus} x {fleet.gpu} as {fleet.replicas} x TP{fleet.tp}{spare}"
     own[-1] = f"{size} · {numbers.percent(fleet.busy_share)} busy · {own[-1]}"
@@ -213,22 +213,33 @@ def render_breakeven(document: Breakeven, console: Console, *, verbose: bool = F
         console.print(Text(row), soft_wrap=True)
     if verbose:
         _details(document, console)
-    console.print(Text(LEGEND, "dim"), soft_wrap=True)
+    _put(console, _indented(Text(LEGEND, "dim"), 0))
     told = "costplan analyze LOG --json plan.json; costplan breakeven --gpus 4xA100 --plan plan.json"
     if document.traffic["volume_assumed"]:
         _line(console, "Next:", told)
 
 
 def _columns(document: Breakeven, console: Console) -> None:
-    """One line each, with how it came about beside it or, where narrow, below."""
+    """One line each, with the model and how it came about beside it or, where narrow, below."""
     rows = [[plain(cell, 120) for cell in row] for row in column_rows(document)]
-    widths = [max(cell_len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    for *cells, how in rows:
-        padded = [cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, widths, strict=False)]
-        padded[2], padded[4] = cells[2].rjust(widths[2]), cells[4].rjust(widths[4])
-        line = "  ".join(padded)
-        beside = cell_len(line) + 2 + widths[-1] <= console.width
-        console.print(Text(line).append(f"  {how}" if beside else f"\n      {how}", "dim"), soft_wrap=True)
+    widths = [max(cell_len(row[index]) for row in rows) for index in (0, 2, 3, 4)]
+    for name, model, *cells, how in rows:
+        spaces = [" " * (width - cell_len(cell)) for width, cell in zip(widths, (name, *cells), strict=True)]
+        line = f"{name}{spaces[0]}  {spaces[1]}{cells[0]}  {cells[1]}{spaces[2]}  {spaces[3]}{cells[2]}"
+        told = f"{model} · {how}"
+        beside = cell_len(line) + 2 + cell_len(told) <= console.width
+        _put(console, _indented(Text(line + (f"  {told}" if beside else "")), 0))
+        if not beside:
+            _put(console, _indented(Text(told, "dim"), 4))
+
+
+def _indented(text: Text, indent: int) -> Table:
+    grid = Table.grid()
+    if indent:
+        grid.add_column(width=indent, no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(*([""] if indent else []), text)
+    return grid
 
 
 def _details(document: Breakeven, console: Console) -> None:

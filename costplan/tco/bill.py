@@ -23,9 +23,10 @@ _BYTES_PER_GB = 1e9
 _WEEKS_PER_YEAR, _MONTHS_PER_YEAR = 52, 12
 _WATTS_PER_KW = 1000
 _RENTED = (
-    "people.fte_share", "people.salary_usd_year", "people.oncall_usd_week", "people.migration_weeks",
-    "people.migration_months", "software.usd_month", "network.balancer_usd_month", "network.bytes_per_output_token",
-    "storage.usd_per_gb_month", "storage.image_gb", "storage.copies", "overhead.gpu_share",
+    "people.fte_share", "people.fte_per_gpu", "people.salary_usd_year", "people.oncall_usd_week",
+    "people.migration_weeks", "people.migration_months", "software.usd_month", "network.balancer_usd_month",
+    "network.bytes_per_output_token", "storage.usd_per_gb_month", "storage.image_gb", "storage.copies",
+    "overhead.gpu_share",
 )  # fmt: skip
 _OWNED = (
     "power.usd_per_kwh", "power.pue", "power.server_factor", "power.busy_share", "power.idle_share",
@@ -79,6 +80,7 @@ def lines_of(values: Values, host: Host) -> dict[str, Line]:
     v, hourly = values, values["gpu.usd_hour"]
     year = v["people.fte_share"] * v["people.salary_usd_year"]
     people = year / _MONTHS_PER_YEAR + v["people.oncall_usd_week"] * _WEEKS_PER_YEAR / _MONTHS_PER_YEAR
+    gpu_people = v["people.fte_per_gpu"] * v["people.salary_usd_year"] / _MONTHS_PER_YEAR / HOURS_PER_MONTH
     weights = host.weights_bytes / _BYTES_PER_GB * v["storage.copies"] + v["storage.image_gb"]
     replica_hours = host.gpus_per_replica * HOURS_PER_MONTH
     sent_gb = host.output_tokens * v["token_ratio"] * v["network.bytes_per_output_token"] / _BYTES_PER_GB
@@ -97,7 +99,7 @@ def lines_of(values: Values, host: Host) -> dict[str, Line]:
         "power": power,
         "network": Line(v["network.balancer_usd_month"], 0.0, sent_gb * v["network.egress_usd_gb"]),
         "storage": Line(per_gpu_hour=weights * v["storage.usd_per_gb_month"] / replica_hours),
-        "people": Line(people),
+        "people": Line(people, gpu_people),
         "software": Line(v["software.usd_month"]),
         "overhead": Line(migration_usd(v) / v["people.migration_months"], overhead),
     }
