@@ -3,15 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from costplan.errors import CostplanError, UsageError
 from costplan.profiles.engines import Engine
 from costplan.profiles.gpus import Gpu
 from costplan.profiles.models import Model
 from costplan.results.serving import ServingConfig
+from costplan.serving.arrivals import pick
 from costplan.serving.engine import EngineConfig
 from costplan.serving.memory import Memory, memory
 from costplan.serving.roofline import roofline
 from costplan.serving.step_time import StepTime
+from costplan.serving.workload import Workload
 
 UNFITTED_ERROR = 0.25
 """Assumed for an engine profile without fitted error bands."""
@@ -99,6 +103,22 @@ def layouts(
         except CostplanError as error:
             refused[f"{count // tp} x TP{tp}"] = error.message
     return found, refused
+
+
+def servable(workload: Workload, layout: Layout) -> tuple[Workload, int]:
+    """(requests that fit the model's context and one replica's cache, how many do not)."""
+    room = min(
+        layout.model.max_context, (layout.config.blocks - layout.config.watermark_blocks) * layout.config.block_size
+    )
+    fits = workload.input_tokens.astype(np.int64) + workload.output_tokens <= room
+    if not fits.any():
+        longest = int((workload.input_tokens.astype(np.int64) + workload.output_tokens).min())
+        limit = "the model's context" if room == layout.model.max_context else "the KV cache of one replica"
+        raise CostplanError(
+            f"every request is longer ({longest:,} tokens and more) than {limit} ({room:,} tokens)",
+            hint="shorter requests, a model with a longer context, or more memory per replica (--tp, --kv-dtype fp8)",
+        )
+    return (workload, 0) if fits.all() else (pick(workload, fits), int((~fits).sum()))
 
 
 def parse_speculative(text: str) -> tuple[int, float]:

@@ -4,10 +4,11 @@ import numpy as np
 
 from costplan.capacity.fleet import fleet_cost, gpus_paid
 from costplan.capacity.layout import Layout, layout_of
-from costplan.capacity.trace import busiest, pick
+from costplan.capacity.trace import busiest
 from costplan.errors import CostplanError
 from costplan.profiles.engines import find_engine
 from costplan.results.serving import NaiveFleet
+from costplan.serving.arrivals import pick
 from costplan.serving.slo import Slo
 from costplan.serving.static import simulate_static, slots
 from costplan.serving.summary import Figures, summarise

@@ -19,7 +19,7 @@ from costplan.capacity.single import routing_of, trace_facts, trace_warnings
 from costplan.capacity.sizing import Sized, SizeJob, save, size
 from costplan.capacity.steady import Shape, alone, highest_rate
 from costplan.capacity.sustained import shape_of
-from costplan.capacity.trace import Progress, Trace, busiest, pick, read_trace
+from costplan.capacity.trace import Progress, Trace, busiest, read_trace
 from costplan.engine import executor, usable_cores
 from costplan.errors import CostplanError, UsageError
 from costplan.profiles.engines import Engine, find_engine
@@ -27,6 +27,7 @@ from costplan.profiles.gpus import Gpu, all_gpus, parse_gpus
 from costplan.profiles.models import Model, find_model
 from costplan.results import Assumption, Estimate
 from costplan.results.serving import Capacity, FleetHour, FleetOption, TraceFacts
+from costplan.serving.arrivals import pick
 from costplan.serving.precision import find_precision
 from costplan.serving.shapes import check_tp
 from costplan.serving.slo import Slo, parse_slo

@@ -7,11 +7,11 @@ from typing import cast
 import msgspec
 import numpy as np
 
-from costplan.capacity.layout import Layout, Tuning, config_facts, error_bands, layout_of, parse_speculative
+from costplan.capacity.layout import Layout, Tuning, config_facts, error_bands, layout_of, parse_speculative, servable
 from costplan.capacity.steady import Balance, balance, highest_rate
 from costplan.capacity.sustained import cached_share, shape_of
-from costplan.capacity.trace import Progress, Trace, pick, read_trace
-from costplan.errors import CostplanError, UsageError
+from costplan.capacity.trace import Progress, Trace, read_trace
+from costplan.errors import UsageError
 from costplan.profiles.engines import find_engine
 from costplan.profiles.gpus import parse_gpus
 from costplan.profiles.models import find_model
@@ -147,22 +147,6 @@ def _workload(
         assert trace is not None
         workload = trace.workload
     return servable(workload, layout)
-
-
-def servable(workload: Workload, layout: Layout) -> tuple[Workload, int]:
-    """(requests that fit the model's context and one replica's cache, how many do not)."""
-    room = min(
-        layout.model.max_context, (layout.config.blocks - layout.config.watermark_blocks) * layout.config.block_size
-    )
-    fits = workload.input_tokens.astype(np.int64) + workload.output_tokens <= room
-    if not fits.any():
-        longest = int((workload.input_tokens.astype(np.int64) + workload.output_tokens).min())
-        limit = "the model's context" if room == layout.model.max_context else "the KV cache of one replica"
-        raise CostplanError(
-            f"every request is longer ({longest:,} tokens and more) than {limit} ({room:,} tokens)",
-            hint="shorter requests, a model with a longer context, or more memory per replica (--tp, --kv-dtype fp8)",
-        )
-    return (workload, 0) if fits.all() else (pick(workload, fits), int((~fits).sum()))
 
 
 def routing_of(name: str) -> Routing:

@@ -4,11 +4,13 @@ Every probe stretches the same gaps (common random numbers), so a higher rate is
 draw. A rate holds when the queue does not grow and every limit is kept in the steady middle of the run.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from costplan.capacity.layout import Layout, Tuning, layout_of, layouts, throughput_error
+from costplan.capacity.layout import Layout, Tuning, layout_of, layouts, servable, throughput_error
 from costplan.capacity.steady import Balance, Shape, balance, highest_rate
 from costplan.serving.arrivals import Lengths, Load, Stage, at_rate, first, make
 from costplan.serving.outcome import Outcome
@@ -19,11 +21,13 @@ from costplan.serving.workload import Workload
 
 __all__ = ["Layout", "Sustained", "Tuning", "binding_of", "layout_of", "layouts", "shape_of", "sustained"]
 
-REQUESTS = (300, 1_500)
+REQUESTS = (600, 1_500)
 SERVICE_TIMES = 12
 """A probe lasts so many times as long as one request, so that its middle is in balance."""
 PRECISION = 0.03
-_ROUNDS = 12
+FIRST_GUESS = 0.9
+"""Of the rate in balance."""
+_PLACES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,36 +55,60 @@ def sustained(
 ) -> Sustained:
     """`traffic`: prompt and answer lengths, or requests whose lengths and shared prefixes are taken in their order.
 
-    Requests arrive at random (Poisson). Requests longer than the model's context are not sent.
+    Requests arrive at random (Poisson). Requests longer than the model's context or one replica's cache are not sent.
     """
-    unit = _at_one_a_second(traffic, layout.config.block_size, prefix_share, seed)
+    unit, _ = servable(_at_one_a_second(traffic, layout.config.block_size, prefix_share, seed), layout)
     shape = shape_of(unit, layout.config.prefix_caching)
     limit = min((t.limit for t in slo.targets if t.metric == "tpot"), default=float("inf"))
-    start = highest_rate(layout, shape, limit)
-    low, high = 0.0, 0.0
-    best: tuple[Figures, Outcome, Workload] | None = None
-    worst: tuple[Figures, Outcome, Workload] | None = None
-    rate = start * 0.9
-    for _ in range(_ROUNDS if start > 0 else 0):
-        probe = _run(layout, shape, unit, rate, slo)
-        if _holds(probe[0], slo):
-            low, best = rate, probe
-        else:
-            high, worst = rate, probe
-        if high and low and high / low < 1 + PRECISION:
-            break
-        if high and high < start / 500:
-            break
-        rate = (low * high) ** 0.5 if low and high else low * 1.12 if low else high * 0.85
+    start, most = highest_rate(layout, shape, limit), highest_rate(layout, shape)
+    probes: dict[int, tuple[Figures, Outcome, Workload]] = {}
+
+    def holds(place: int) -> bool:
+        probes[place] = probes.get(place) or _run(layout, shape, unit, _rate(most, place), slo)
+        return _holds(probes[place][0], slo)
+
+    place = _lowest(holds, _place(most, start * FIRST_GUESS)) if start > 0 else None
+    best = probes[place] if place is not None else None
+    worst = probes.get(place - 1) if place else None
     figures = best[0] if best else None
     found = binding_of(layout, worst or best)
     broken = _broken(worst[0], slo) if worst else ""
     return Sustained(
-        req_s=low, ttft_p95_s=figures and figures.ttft_s.p95, tpot_p95_s=figures and figures.tpot_s.p95,
+        req_s=0.0 if place is None else _rate(most, place),
+        ttft_p95_s=figures and figures.ttft_s.p95, tpot_p95_s=figures and figures.tpot_s.p95,
         e2e_p95_s=figures and figures.e2e_s.p95, binding=found, target=broken, basis="simulated",
         error_band=throughput_error(layout.engine), busy_share=figures.busy_share if figures else 0.0,
         prefix_hit_share=figures.prefix_hit_share if figures else 0.0,
     )  # fmt: skip
+
+
+def _rate(most: float, place: int) -> float:
+    """Rates lie on one ladder below the rate in balance, whatever the SLO: a looser one never ends lower."""
+    return most / (1 + PRECISION) ** place
+
+
+def _place(most: float, rate: float) -> int:
+    return min(_PLACES, max(0, math.ceil(math.log(most / rate) / math.log(1 + PRECISION))))
+
+
+def _lowest(holds: Callable[[int], bool], guess: int) -> int | None:
+    """The first place that holds, when all behind it do; found by doubling steps from a guess, then bisection."""
+    step, low, high = 2, -1, guess
+    while not holds(high):
+        if high >= _PLACES:
+            return None
+        low, high, step = high, min(_PLACES, high + step), 2 * step
+    step = 2
+    while low < 0 and high > 0:
+        below = max(0, high - step)
+        if not holds(below):
+            low = below
+        else:
+            high, step = below, 2 * step
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
 
 
 def shape_of(workload: Workload, caching: bool) -> Shape:
@@ -108,7 +136,8 @@ def cached_share(workload: Workload) -> float:
 def binding_of(layout: Layout, run: tuple[Figures, Outcome, Workload] | None) -> str:
     """What a run is short of: KV memory, seats and waiting (queue), arithmetic (compute) or memory reads."""
     if run is None:
-        return "compute"
+        alone = balance(layout, Shape(fresh=1.0, cached=0.0, output=1.0), 1e-6)
+        return "compute" if not isinstance(alone, Balance) or alone.compute_share > 0.5 else "bandwidth"
     figures, outcome, workload = run
     if (figures.kv.preemptions or 0) > 0 or (figures.kv.peak_share or 0) > 0.97:
         return "memory"
@@ -141,7 +170,8 @@ def _run(layout: Layout, shape: Shape, unit: Workload, rate: float, slo: Slo) ->
     found = balance(layout, shape, rate)
     tpot = found.tpot_s if isinstance(found, Balance) else 2 * float(layout.step.base_s[-1])
     count = int(np.clip(rate * SERVICE_TIMES * shape.output * tpot, *REQUESTS))
-    workload = at_rate(first(unit, min(count, unit.requests)), rate)
+    part = first(unit, min(count, unit.requests))
+    workload = at_rate(part, rate * float(part.arrival_s[-1]) / part.requests)  # exactly that rate, whatever was drawn
     outcome = simulate(layout.config, layout.step, workload)
     return summarise(outcome, workload, slo, blocks=layout.config.blocks), outcome, workload
 

@@ -114,17 +114,6 @@ def busiest(workload: Workload, count: int) -> Workload:
     return window(workload, start, start + count)
 
 
-def pick(workload: Workload, keep: NDArray[np.bool_]) -> Workload:
-    """Only some of the requests."""
-    counts = np.diff(workload.shared_offsets)
-    return replace(
-        workload, arrival_s=workload.arrival_s[keep], input_tokens=workload.input_tokens[keep],
-        output_tokens=workload.output_tokens[keep],
-        shared_offsets=np.concatenate([[0], np.cumsum(counts[keep])]).astype(np.int64),
-        shared_ids=workload.shared_ids[np.repeat(keep, counts)],
-    )  # fmt: skip
-
-
 def _rows(log: Log, index: int) -> dict[str, Any]:
     """The settled rows of a chunk; `text` says whether the call writes text at all."""
     chunk, dropped = log.chunks[index], log.dropped[index]

@@ -89,7 +89,10 @@ def simulate(
     settings, _ = resolve(SimulateSettings, _given(context))
     with progress(quiet) as bar:
         run = run_simulation(settings, bar)
-    _write(json_, serving_json(run), markdown, simulation_markdown(run))
+    if json_:
+        output(json_, serving_json(run))
+    if markdown:
+        output(markdown, simulation_markdown(run).encode())
     if "-" not in (json_, markdown):
         render_simulation(run, console(), verbose=verbose)
     missed = [verdict.target for verdict in run.slo if not verdict.met]
@@ -139,7 +142,10 @@ def capacity(
     settings, origins = resolve(CapacitySettings, _given(context))
     with progress(quiet) as bar:
         plan = plan_capacity(traces, settings, origins, bar)
-    _write(json_, serving_json(plan), markdown, capacity_markdown(plan))
+    if json_:
+        output(json_, serving_json(plan))
+    if markdown:
+        output(markdown, capacity_markdown(plan).encode())
     if "-" not in (json_, markdown):
         render_capacity(plan, console(), verbose=verbose)
     if plan.best is None:
@@ -149,10 +155,3 @@ def capacity(
 def _given(context: typer.Context) -> dict[str, Any]:
     """What the command line gave, under the names of the settings."""
     return {name.rstrip("_"): value for name, value in context.params.items()}
-
-
-def _write(json_: str | None, document: bytes, markdown: str | None, text: str) -> None:
-    if json_:
-        output(json_, document)
-    if markdown:
-        output(markdown, text.encode())

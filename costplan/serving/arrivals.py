@@ -19,6 +19,8 @@ MAX_LENGTH = 10_000_000
 OPEN_ENDED_S = 600.0
 OPEN_ENDED_REQUESTS = (1_000, 20_000)
 """An open-ended rate is watched for so long, but for at least and at most so many requests."""
+EVEN_CV = 1e-3
+"""Below this, gaps are even."""
 _P95 = 1.6448536269514722
 _EXAMPLES = "547, lognormal:547,1500, or a file with one length per line"
 
@@ -160,6 +162,17 @@ def first(workload: Workload, count: int) -> Workload:
     )  # fmt: skip
 
 
+def pick(workload: Workload, keep: NDArray[np.bool_]) -> Workload:
+    """Only some of the requests."""
+    counts = np.diff(workload.shared_offsets)
+    return replace(
+        workload, arrival_s=workload.arrival_s[keep], input_tokens=workload.input_tokens[keep],
+        output_tokens=workload.output_tokens[keep],
+        shared_offsets=np.concatenate([[0], np.cumsum(counts[keep])]).astype(np.int64),
+        shared_ids=workload.shared_ids[np.repeat(keep, counts)],
+    )  # fmt: skip
+
+
 def shared_prefix(
     inputs: NDArray[np.int32], share: float, block_size: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
@@ -172,7 +185,7 @@ def shared_prefix(
 
 def _gaps(count: int, cv: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """Gamma-distributed gaps with mean 1."""
-    return np.ones(count) if cv == 0 else rng.standard_gamma(1 / cv**2, count) * cv**2
+    return np.ones(count) if cv < EVEN_CV else rng.standard_gamma(1 / cv**2, count) * cv**2
 
 
 def _arrivals(load: Load, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -170,5 +170,5 @@ def sustainable_req_s(outcome: Outcome, workload: Workload, edges_s: Floats | No
             until = max(float(end), float(np.max(outcome.scheduled_s, where=arrival <= end, initial=0.0)))
             inside = np.minimum(outcome.done_s, until) - np.maximum(outcome.scheduled_s, middle)
             parts = np.clip(inside, 0, None) / np.maximum(outcome.done_s - outcome.scheduled_s, 1e-9)
-            return float(parts.sum()) / (until - middle)
+            return float(parts.sum()) / float(until - middle)
     return None
