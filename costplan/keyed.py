@@ -24,34 +24,35 @@ class Keyed:
 
 def grouped(keys: NDArray[Any], columns: Ints) -> Keyed:
     """Column sums (rows x columns, exact integers) per distinct key."""
+    distinct, number = numbered(keys)
+    return Keyed(distinct, summed(number, columns, len(distinct)))
+
+
+def numbered(keys: NDArray[Any]) -> tuple[NDArray[Any], Ints]:
+    """(distinct keys in order, number of each row's key among them)."""
     if not len(keys):
-        return Keyed(keys, columns.reshape(0, columns.shape[1]))
+        return keys, np.zeros(0, np.int64)
     low = keys.min()
     if int(keys.max()) - int(low) < 2 * len(keys):
-        number = (keys - low).astype(np.int64)
-        there = np.flatnonzero(np.bincount(number))
-        distinct = there.astype(keys.dtype) + low
-        sums = _summed(number, columns, int(there[-1]) + 1)[there]
-    else:
-        order = np.argsort(keys)
-        ordered = keys[order]
-        first = begins(ordered)
-        distinct = ordered[first]
-        number = np.empty(len(keys), dtype=np.int64)
-        number[order] = np.cumsum(first) - 1
-        sums = _summed(number, columns, len(distinct))
-    return Keyed(distinct, sums)
+        offset = (keys - low).astype(np.int64)
+        there = np.bincount(offset) > 0
+        return np.flatnonzero(there).astype(keys.dtype) + low, (np.cumsum(there) - 1)[offset]
+    order = np.argsort(keys)
+    ordered = keys[order]
+    first = begins(ordered)
+    number = np.empty(len(keys), dtype=np.int64)
+    number[order] = np.cumsum(first) - 1
+    return ordered[first], number
 
 
-def _summed(number: Ints, columns: Ints, n: int) -> Ints:
+def summed(number: Ints, columns: Ints, n: int) -> Ints:
     """Column sums per number 0..n-1."""
-    sums = np.empty((n, columns.shape[1]), dtype=np.int64)
-    for index, column in enumerate(columns.T):
+    sums = np.zeros((n, columns.shape[1]), dtype=np.int64)
+    for index, column in enumerate(columns.T if len(columns) else ()):
         largest = max(int(column.max()), -int(column.min()))
         if largest * len(column) < 1 << 53:  # every partial sum is exact as a float
             sums[:, index] = np.bincount(number, column, n)
         else:
-            sums[:, index] = 0
             np.add.at(sums[:, index], number, column)
     return sums
 

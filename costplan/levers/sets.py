@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from costplan.costing import load_rates
 from costplan.engine import concat, read_batch
-from costplan.keyed import Keyed, grouped, merged, together
+from costplan.keyed import Keyed, grouped, merged, numbered, summed, together
 from costplan.levers import LADDER, N_SETS
 from costplan.levers.ceiling import Histogram, added, held_of, histogram
 from costplan.levers.prompt_cache import LAST, Blocks, Policies, Reads, simulate
@@ -168,7 +168,8 @@ def value_families(job: FamilyJob) -> SetSums:
     # a lever without a request to act on changes nothing: only sets of the other levers need a column
     acting = _acting((hit.any() or overhead.any(), (mode == 2).any(), (mode == 1).any(), marked.any(), rest.any()))
     distinct = sorted({chosen & acting for chosen in range(N_SETS)})
-    values = np.zeros((n, len(distinct)), dtype=np.int64)
+    keys, numbers = zip(numbered(rows["hour"]), numbered(rows["site"]), strict=True)
+    sums = [np.zeros((len(each), len(distinct)), dtype=np.int64) for each in keys]
     for column, chosen in enumerate(distinct):
         cached, with_marked, with_rest = (bool(chosen >> bit & 1) for bit in _STREAMS)
         alive = ~hit if cached else everything
@@ -182,12 +183,14 @@ def value_families(job: FamilyJob) -> SetSums:
         prefix_on = (mode == 2) if chosen >> MARKED_PREFIX & 1 else np.zeros(n, np.bool_)
         prefix_on = prefix_on | (mode == 1) if chosen >> AUTOMATIC_PREFIX & 1 else prefix_on
         cost = np.where(batched, batch, np.where(prefix_on, improved, as_logged))
-        values[:, column] = np.where(alive, cost, 0) + (overhead if cached else 0)
+        values = np.where(alive, cost, 0) + (overhead if cached else 0)
+        for number, table in zip(numbers, sums, strict=True):
+            table[:, column] = summed(number, values[:, None], len(table))[:, 0]
     expand = [distinct.index(chosen & acting) for chosen in range(N_SETS)]
-    by_hour, by_site = grouped(rows["hour"], values), grouped(rows["site"], values)
+    by_hour, by_site = (Keyed(key, table[:, expand]) for key, table in zip(keys, sums, strict=True))
     return SetSums(
-        Keyed(by_hour.keys, by_hour.sums[:, expand]),
-        Keyed(by_site.keys, by_site.sums[:, expand]),
+        by_hour,
+        by_site,
         {"simulated_read_tokens": int(simulated_all[(rows["kind"] & PRICED) != 0].sum())},
     )
 
