@@ -20,13 +20,9 @@ from costplan.books import assumptions_of, books_of, refuse_findings
 from costplan.costing import (
     BucketJob,
     CostJob,
-    Keyed,
     Summary,
-    cost_chunk,
-    grouped,
     merge_sessions,
     merge_summaries,
-    merged,
 )
 from costplan.economics import (
     Kind,
@@ -41,10 +37,12 @@ from costplan.economics import (
     unit_economics_of,
     warnings_of,
 )
-from costplan.engine import Executor, executor, read_batch, usable_cores
+from costplan.engine import Executor, executor, usable_cores
 from costplan.ingest.features import FeatureSettings
 from costplan.ingest.log import Log, read_log
-from costplan.levers.evidence import CacheFacts, PrefixFacts, breaks_of_bucket, cache_grid, evidence_of, first_break_of
+from costplan.keyed import merged
+from costplan.levers.ceiling import NewJob, write_new
+from costplan.levers.evidence import CacheFacts, PrefixFacts, cache_grid, evidence_of, first_break_of
 from costplan.levers.prompt_cache import Policies, by_block_capacity
 from costplan.levers.response_cache import (
     CacheSetting,
@@ -58,22 +56,22 @@ from costplan.levers.response_cache import (
     store_nanos_per_output_token,
 )
 from costplan.levers.rungs import Ladder, after_of, opportunities_of, rungs_of
-from costplan.levers.sets import NO_HOUR, SetsJob, SetSums, value_bucket
+from costplan.levers.sets import CachePrice, FamilyJob, RowsJob, SetSums, value_families, value_rows
+from costplan.levers.spill import SpillJob, price_and_spill
 from costplan.month import Month, month_of, trusted
 from costplan.prices import PriceKey, RateTable, compile_rates
 from costplan.profiles import provider_policy
 from costplan.results import Plan
 from costplan.settings import AnalyzeSettings
-from costplan.trace import NO_TIME
-from costplan.units import MICROS_PER_SECOND, SECONDS_PER_DAY, SECONDS_PER_HOUR
+from costplan.units import MICROS_PER_SECOND, SECONDS_PER_DAY
 
 Progress = Callable[[str, int, int], None]
 """(stage, done, total); bytes for reading, items for the rest."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-BUCKET_BYTES = 192 << 20
+BUCKET_ROWS = 200_000
+JOB_ROWS = 90_000
 _DAY_US = SECONDS_PER_DAY * MICROS_PER_SECOND
-_HOUR_US = SECONDS_PER_HOUR * MICROS_PER_SECOND
 
 
 def analyze(
@@ -89,12 +87,13 @@ def analyze(
     ):
         work, report = Path(folder), progress or _silent
         log = read_log(paths, settings, _feature_settings(settings), work, pool, report)
+        pool.close()  # with the workers goes what they know of the texts
         run = _Run(settings, log, work, pool, report)
         price_day = _price_day(settings, log)
         summary, tables = _price(run, price_day)
         if settings.strict:
             refuse_findings(log, summary)
-        volume = _volume(log)
+        volume = _volume(summary)
         month = _month(settings, summary, volume)
         replays = _replays(run)
         cache, sets, prefix = _levers(run, replays, tables)
@@ -153,11 +152,16 @@ class _Run:
 
     @property
     def n_buckets(self) -> int:
-        return max(2, min(256, -(-self.log.bytes // BUCKET_BYTES)))
+        return max(2, min(256, -(-sum(chunk.rows for chunk in self.log.chunks) // BUCKET_ROWS)))
 
     def files(self, kind: str) -> list[Path]:
-        """The bucket files that pricing wrote."""
-        return [self.work / f"{kind}-{index:06d}.arrow" for index in range(len(self.log.chunks))]
+        """The files that pricing wrote, by chunk."""
+        return [self.work / f"{kind}-{index:06d}.columns" for index in range(len(self.log.chunks))]
+
+    @property
+    def new(self) -> list[Path]:
+        """What is new in the prompts, by bucket."""
+        return [self.work / f"new-{bucket:06d}.columns" for bucket in range(self.n_buckets)]
 
     def buckets(self, kind: str) -> list[BucketJob]:
         files = self.files(kind)
@@ -195,6 +199,7 @@ def _price(run: _Run, price_day: int | None) -> tuple[Summary, Tables]:
     tags = _numbered([tag for chunk in log.chunks for tagset in chunk.tagsets for tag in tagset])
     compiled = _compile(named, run.settings)
     run.rates.write_bytes(pickle.dumps(compiled.rates))
+    policies = _policies(compiled.rates)
     jobs: list[CostJob] = []
     first = 0
     for index, (chunk, dropped) in enumerate(zip(log.chunks, log.dropped, strict=True)):
@@ -209,7 +214,10 @@ def _price(run: _Run, price_day: int | None) -> tuple[Summary, Tables]:
             )
         )  # fmt: skip
         first += chunk.rows
-    summary = run.pool.reduce(cost_chunk, jobs, merge_summaries, run.counting("pricing", len(jobs)))
+    # a worker adds the sums of several chunks up before it hands them over
+    together = max(1, JOB_ROWS * len(jobs) // max(1, first))
+    spills = [SpillJob(tuple(jobs[at : at + together]), policies) for at in range(0, len(jobs), together)]
+    summary = run.pool.reduce(price_and_spill, spills, merge_summaries, run.counting("pricing", len(spills)))
     labels, places = _site_names(log, summary)
     return summary, Tables(named, compiled.kind_key, list(tags), labels, places, compiled.rates)
 
@@ -220,20 +228,11 @@ def _with_model(kind: Kind, assumed: str | None) -> Kind:
     return kind if asked or answered or not assumed else (provider, assumed, "", tier, operation, outcome)
 
 
-def _volume(log: Log) -> Volume:
+def _volume(summary: Summary) -> Volume:
     """The calls by hour that the rows stand for."""
-    parts: list[Keyed] = []
-    rows = 0
-    for chunk, dropped in zip(log.chunks, log.dropped, strict=True):
-        columns = read_batch(chunk.path, 0, ["time_us", "weight"])
-        time = np.delete(columns["time_us"], dropped)
-        hour = np.where(time == NO_TIME, NO_HOUR, time // _HOUR_US)
-        # whole millionths: sums that do not depend on how the log was split
-        calls = np.rint(np.delete(columns["weight"], dropped) * 1e6).astype(np.int64)
-        parts.append(grouped(hour, calls[:, None]))
-        rows += len(time)
-    calls = merged(parts)
-    return Volume(calls.keys, calls.column(0) / 1e6, float(calls.sums.sum()) / 1e6 / max(1, rows))
+    calls = summary.groups["calls"]
+    total = float(calls.sums.sum()) / 1e6
+    return Volume(calls.keys, calls.column(0) / 1e6, total / max(1, summary.counts["requests"]))
 
 
 def _month(settings: AnalyzeSettings, summary: Summary, volume: Volume) -> Month:
@@ -273,14 +272,16 @@ def _replays(run: _Run) -> _Replays:
     grid = cache_grid(chosen)
     unlimited = (replace(chosen, capacity=None), *grid[1:])
     files = run.files("response")
+    ends = np.cumsum([chunk.rows for chunk in run.log.chunks]).tolist()
     # the long task first: it takes one worker while the other works through the buckets
     tasks: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
-        (by_block_capacity, (run.files("prefix"), run.n_buckets))
+        (by_block_capacity, ([chunk.path for chunk in run.log.chunks], run.files("rows")))
     ]
     tasks += [(replay_bucket, (ResponseJob(bucket, files, unlimited),)) for bucket in range(run.n_buckets)]
     tasks += [(merge_sessions, (job,)) for job in run.buckets("sessions")]
+    tasks += [(write_new, (NewJob(job, ends, run.new[job.bucket]),)) for job in run.buckets("first")]
     capacities, *parts = run.map("replay", _call, tasks)
-    sessions = parts[run.n_buckets :]
+    sessions = parts[run.n_buckets : 2 * run.n_buckets]
     steps, cost = np.concatenate([p[0] for p in sessions]), np.concatenate([p[1] for p in sessions])
     order = np.lexsort((steps, cost))
     replayed: list[Replayed] = parts[: run.n_buckets]
@@ -297,22 +298,22 @@ def _levers(run: _Run, replays: _Replays, tables: Tables) -> tuple[CacheFacts, S
         hits[part.normalised_gid] = 1
     hits_file = run.work / "hits.npy"
     np.save(hits_file, hits)
-    policies = _policies(tables.rates)
-    files, chosen = run.files("prefix"), replays.settings[0]
+    policies, chosen = _policies(tables.rates), replays.settings[0]
     eligible = sum(part.eligible for part in replays.replayed)
-    lookup, store = lookup_nanos(), store_nanos_per_output_token(chosen.ttl_s)
+    price = CachePrice(lookup_nanos(), store_nanos_per_output_token(chosen.ttl_s))
     tasks: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
         (by_capacity, (run.files("response"), run.n_buckets, chosen.ttl_s, chosen.policy, eligible))
     ]
+    files, rows, chunks = run.files("family"), run.files("rows"), range(len(run.log.chunks))
     for bucket in range(run.n_buckets):
-        job = SetsJob(
-            bucket=bucket, files=files, rates=run.rates, hits=hits_file, policies=policies, lookup_nanos=lookup,
-            store_nanos_per_output_token=store,
-        )  # fmt: skip
-        tasks.append((value_bucket, (job,)))
-    tasks += [(breaks_of_bucket, (job,)) for job in run.buckets("prefix")]
+        job = FamilyJob(bucket, files, run.rates, hits_file, policies, price)
+        tasks.append((value_families, (job,)))
+    for part in range(min(run.n_buckets, len(chunks))):
+        some = RowsJob(tuple(chunks[part :: run.n_buckets]), rows, run.new, hits_file, price)
+        tasks.append((value_rows, (some,)))
     capacities, *parts = run.map("levers", _call, tasks)
-    valued: list[SetSums] = parts[: run.n_buckets]
+    prefixes = [part[1] for part in parts[run.n_buckets :]]
+    valued: list[SetSums] = [*parts[: run.n_buckets], *(part[0] for part in parts[run.n_buckets :])]
     evidence: Counter[str] = Counter()
     for part in valued:
         evidence.update(part.evidence)
@@ -321,13 +322,12 @@ def _levers(run: _Run, replays: _Replays, tables: Tables) -> tuple[CacheFacts, S
         settings=replays.settings,
         replayed=replays.replayed,
         capacities=capacities,
-        lookup_nanos=lookup,
-        store_nanos_per_output_token=store,
+        price=price,
     )
     prefix = PrefixFacts(
         sums=sums.evidence,
         capacities=replays.block_capacities,
-        first_break=first_break_of(parts[run.n_buckets :], tables.site_label),
+        first_break=first_break_of(prefixes, tables.site_label),
         policies=policies,
         cut_lengths=run.log.cut_lengths,
     )

@@ -1,4 +1,4 @@
-"""Rows of one chunk -> money, mergeable sums, and bucket files for what must meet; knows no saving.
+"""Rows of one chunk -> money, mergeable sums, and the sessions they belong to; knows no saving.
 
 Sums are integers (requests, tokens, nano-dollars), so their order does not matter: any split, any worker, same bytes.
 """
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from costplan.engine import read_batch, split_by, take, write_batches
+from costplan.engine import Ragged, read_batch, split_by, take, write_batches
+from costplan.keyed import Keyed, grouped, merged
 from costplan.prices import RateTable
 from costplan.trace import NO_TIME, Cacheable, Flag, TextState, UsageSource
 from costplan.units import MICROS_PER_SECOND, NANOS_PER_USD, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
@@ -24,36 +25,11 @@ Rows = dict[str, Any]
 
 GROUP_COLUMNS = ("requests", "cost", "cost_price_date", "input", "output", "cache_read", "failed")
 PARTS = ("input", "cache_read", "cache_write", "output", "other")
+NO_HOUR = -(1 << 40)
+"""Hour of the log of a row without a time."""
 _DAY_US = SECONDS_PER_DAY * MICROS_PER_SECOND
 _HOUR_US = SECONDS_PER_HOUR * MICROS_PER_SECOND
 _MINUTE_US = SECONDS_PER_MINUTE * MICROS_PER_SECOND
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Keyed:
-    """Sums per key: `sums[i]` are the column sums of `keys[i]`; keys sorted and distinct."""
-
-    keys: NDArray[Any]
-    sums: Ints
-
-    def column(self, index: int) -> Ints:
-        """One column of sums, in key order."""
-        return self.sums[:, index]
-
-
-def grouped(keys: NDArray[Any], columns: Ints) -> Keyed:
-    """Column sums (rows x columns, exact integers) per distinct key."""
-    if not len(keys):
-        return Keyed(keys, columns.reshape(0, columns.shape[1]))
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    return Keyed(ordered[starts], np.add.reduceat(columns[order], starts, axis=0))
-
-
-def merged(parts: list[Keyed]) -> Keyed:
-    """Sums over several Keyed with the same columns."""
-    return grouped(np.concatenate([part.keys for part in parts]), np.concatenate([part.sums for part in parts]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +54,10 @@ class CostJob:
     cut_lengths: dict[str, int]
     n_buckets: int
     folder: Path
+
+    def file(self, kind: str) -> Path:
+        """A file that the chunk's rows are written to."""
+        return self.folder / f"{kind}-{self.index:06d}.columns"
 
 
 @dataclass(slots=True)
@@ -117,31 +97,35 @@ def load_rates(path: Path) -> RateTable:
         return pickle.load(file)  # written by this run, in its own private folder
 
 
-def cost_chunk(job: CostJob) -> Summary:
-    """Price a chunk's rows, sum them up, and write the bucket files `response-`, `prefix-` and `sessions-`."""
-    rows = read_batch(job.path, 0)
+def priced_rows(job: CostJob) -> Rows:
+    """A chunk's rows that count, with what they cost. Of a list column there is where a row's part begins and ends."""
+    columns = read_batch(job.path, 0)
+    offsets = columns["block_key"].offsets
+    rows = {name: _wide(column) for name, column in columns.items() if not isinstance(column, Ragged)}
+    rows["first_block"], rows["n_blocks"] = offsets[:-1], np.diff(offsets)
+    rows["gid"] = job.first_gid + np.arange(job.rows, dtype=np.int64)
     if len(job.dropped):
         keep = np.ones(job.rows, dtype=np.bool_)
         keep[job.dropped] = False
         rows = take(rows, keep)
-        gid = job.first_gid + np.flatnonzero(keep)
-    else:
-        gid = job.first_gid + np.arange(job.rows, dtype=np.int64)
-    rates = load_rates(job.rates)
-    _derive(rows, gid, job)
-    _price(rows, rates, job)
-    _write_buckets(rows, job)
-    return _summarise(rows, job)
+    _derive(rows, job)
+    _price(rows, load_rates(job.rates), job)
+    return rows
 
 
-def _derive(rows: Rows, gid: Ints, job: CostJob) -> None:
+def _wide(column: NDArray[Any]) -> NDArray[Any]:
+    """Integers wide enough to multiply."""
+    return column.astype(np.int64) if column.dtype.kind == "i" and column.dtype.itemsize < 8 else column
+
+
+def _derive(rows: Rows, job: CostJob) -> None:
     """Classes of rows that later steps ask for by name."""
     flags = rows["flags"]
     state = np.array(rows["text_state"])
     for group, length in job.cut_lengths.items():
         state[(rows[f"longest_{group}"] == length) & (state == TextState.FULL)] = TextState.TRUNCATED
-    rows["gid"], rows["text_state"] = gid, state
-    rows["kind"] = job.kind_ids[rows["kind"]]
+    rows["text_state"] = state
+    rows["kind"] = job.kind_ids[rows["kind"]].astype(np.int64)
     rows["has_time"] = rows["time_us"] != NO_TIME
     rows["relative"] = (flags & Flag.RELATIVE_TIME) != 0
     rows["ok"] = (flags & Flag.OK) != 0
@@ -193,33 +177,19 @@ def _costs(rows: Rows, rates: RateTable, row: NDArray[np.int32], units: dict[str
     return np.rint(usd * scale[:, None]).astype(np.int64)
 
 
-def _summarise(rows: Rows, job: CostJob) -> Summary:
-    ok, priced, dated = rows["ok"], rows["priced"], rows["has_time"] & ~rows["relative"]
+def summarise(rows: Rows, job: CostJob) -> Summary:
+    """What the rows add to the books."""
+    ok, priced, time, user = rows["ok"], rows["priced"], rows["time_us"], rows["user"]
     columns = np.stack(
         [np.ones(len(ok), np.int64), rows["cost"], rows["cost_price_date"], rows["input_tokens"] * priced,
-         rows["output_tokens"] * priced, rows["cache_read_tokens"] * priced, (~ok).astype(np.int64)], axis=1,
-    )  # fmt: skip
-    time = rows["time_us"]
-    user = rows["user"]
-    groups = {
-        "kind": grouped(rows["kind"].astype(np.int64), columns),
-        "site": grouped(rows["site"], columns),
-        "user": grouped(user[user != 0], columns[user != 0]),
-        "hour": grouped((time[dated] // _HOUR_US) % 24, columns[dated]),
-        "day": grouped(time[dated] // _DAY_US, columns[dated]),
-        "unpriced": _by_kind(rows, rows["unpriced"]),
-        "rates": grouped(
-            (rows["price_key"].astype(np.int64) << 32) + rows["call_rate_row"] * priced,
-            columns[:, :2] * priced[:, None],
-        ),
-    }
-    known_user = (user != 0) & dated
+         rows["output_tokens"] * priced, rows["cache_read_tokens"] * priced, ~ok],
+    ).T  # fmt: skip
+    groups = _by_kind(rows, columns, job) | _by_time(rows, columns)
+    groups["site"] = grouped(rows["site"], columns)
+    groups["user"] = grouped(user[user != 0], columns[user != 0])
+    known_user = (user != 0) & rows["has_time"] & ~rows["relative"]
     user_day = user[known_user] + (time[known_user] // _DAY_US).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     groups["user_day"] = grouped(user_day, columns[known_user, 1:2])
-    timed = rows["has_time"] & ok
-    minute = (time[timed] // _MINUTE_US) * (1 << 20) + rows["kind"][timed]
-    tokens = rows["input_tokens"][timed] + rows["output_tokens"][timed]
-    groups["minute"] = grouped(minute, np.stack([np.ones(len(minute), np.int64), tokens], axis=1))
     if any(job.tags):
         pairs = [
             (np.flatnonzero(rows["tagset"] == tagset), tag) for tagset, tags in enumerate(job.tags) for tag in tags
@@ -240,9 +210,40 @@ def _summarise(rows: Rows, job: CostJob) -> Summary:
     )
 
 
-def _by_kind(rows: Rows, where: Mask) -> Keyed:
-    tokens = (rows["input_tokens"] + rows["output_tokens"])[where]
-    return grouped(rows["kind"][where].astype(np.int64), np.stack([np.ones(len(tokens), np.int64), tokens], axis=1))
+def _by_kind(rows: Rows, columns: Ints, job: CostJob) -> dict[str, Keyed]:
+    """Sums by kind of call, by price used, and of what has no price: one grouping, and three of its few groups."""
+    priced, unpriced = rows["priced"], rows["unpriced"]
+    rate = rows["call_rate_row"].astype(np.int64) * priced
+    key = (rows["kind"] << 34) + (rate << 2) + priced * 2 + unpriced
+    tokens = rows["input_tokens"] + rows["output_tokens"]
+    fine = grouped(key, np.column_stack([columns, tokens]))
+    kind, rate = fine.keys >> 34, (fine.keys >> 2) & 0xFFFFFFFF
+    is_priced, is_unpriced = (fine.keys & 2) != 0, (fine.keys & 1) != 0
+    price_key = job.kind_key.astype(np.int64)[kind]
+    return {
+        "kind": grouped(kind, fine.sums[:, :-1]),
+        "rates": grouped((price_key << 32) + rate, fine.sums[:, :2] * is_priced[:, None]),
+        "unpriced": grouped(kind[is_unpriced], fine.sums[is_unpriced][:, [0, -1]]),
+    }
+
+
+def _by_time(rows: Rows, columns: Ints) -> dict[str, Keyed]:
+    """Sums by hour of the day, by day, by minute and kind of call, and calls by hour of the log."""
+    time, has_time = rows["time_us"], rows["has_time"]
+    # whole millionths: sums that do not depend on how the log was split
+    weight = np.rint(rows["weight"] * 1e6).astype(np.int64)
+    key = np.where(has_time, time // _HOUR_US, NO_HOUR) * 2 + (has_time & ~rows["relative"])
+    fine = grouped(key, np.column_stack([columns, weight]))
+    hour, dated = fine.keys >> 1, (fine.keys & 1) != 0
+    timed = has_time & rows["ok"]
+    minute = (time[timed] // _MINUTE_US) * (1 << 20) + rows["kind"][timed]
+    tokens = rows["input_tokens"][timed] + rows["output_tokens"][timed]
+    return {
+        "hour": grouped(hour[dated] % 24, fine.sums[dated][:, :-1]),
+        "day": grouped(hour[dated] // 24, fine.sums[dated][:, :-1]),
+        "calls": grouped(hour, fine.sums[:, -1:]),
+        "minute": grouped(minute, np.column_stack([np.ones(len(minute), np.int64), tokens])),
+    }
 
 
 def _counts(rows: Rows) -> Counter[str]:
@@ -277,47 +278,18 @@ def _counts(rows: Rows) -> Counter[str]:
     return counts
 
 
-def _write_buckets(rows: Rows, job: CostJob) -> None:
-    """Rows that may share a cache entry, a prefix or a session go to the same bucket, whatever split they came from."""
-    full = (rows["text_state"] == TextState.FULL) & rows["has_time"]
-    alive = rows["ok"] & ~rows["gateway"]
-    n = job.n_buckets
-    response: Rows = {name: rows[name] for name in ("gid", "time_us", "exact_key", "norm_key", "user", "site")}
-    response["cost"] = rows["cost_price_date"]
-    response["eligible"] = full & alive & (rows["cacheable"] == 0)
-    response["failed"] = ~rows["ok"]
-    with_text = rows["text_state"] != TextState.ABSENT
-    response = take(response, with_text)
-    write_batches(
-        job.folder / f"response-{job.index:06d}.arrow",
-        split_by((response["norm_key"] % np.uint64(n)).astype(np.int64), n, response),
-    )
-    prefix: Rows = {
-        name: rows[name]
-        for name in (
-            "gid", "time_us", "site", "price_key", "rate_row", "batch_rate_row", "input_tokens", "cache_read_tokens",
-            "cache_write_tokens", "cache_write_1h_tokens", "output_tokens", "reasoning_tokens", "weight", "flags",
-            "total_weight", "history_chars", "root_key", "block_key", "block_weight", "block_end", "has_time",
-        )
-    }  # fmt: skip
-    prefix["priced"], prefix["fee"] = rows["priced"], rows["fee"]
-    hashed = rows["text_state"] == TextState.ABSENT
-    prefix["blocks_valid"] = (full | hashed) & rows["has_time"]
-    prefix["full"] = rows["text_state"] == TextState.FULL
-    prefix["eligible"] = full & (rows["cacheable"] == 0)
-    prefix = take(prefix, alive)
-    write_batches(
-        job.folder / f"prefix-{job.index:06d}.arrow",
-        split_by((prefix["root_key"] % np.uint64(n)).astype(np.int64), n, prefix),
-    )
+def write_sessions(rows: Rows, job: CostJob) -> None:
+    """Steps and cost by session, in the bucket file `sessions-`: a session may go on in other chunks."""
     session = rows["session"]
     steps = np.stack([np.ones(len(session), np.int64), rows["cost"]], axis=1)
     sums = grouped(session[session != 0], steps[session != 0])
-    sessions: Rows = {"session": sums.keys, "steps": sums.column(0), "cost": sums.column(1)}
-    write_batches(
-        job.folder / f"sessions-{job.index:06d}.arrow",
-        split_by((sums.keys % np.uint64(n)).astype(np.int64), n, sessions),
-    )
+    sessions: Rows = {"session": sums.keys, "steps": sums.column(0).astype(np.int32), "cost": sums.column(1)}
+    write_batches(job.file("sessions"), split_by(bucket_of(sums.keys, job.n_buckets), job.n_buckets, sessions))
+
+
+def bucket_of(keys: NDArray[np.uint64], n_buckets: int) -> Ints:
+    """The bucket of each key."""
+    return (keys % np.uint64(n_buckets)).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ An executor is only `map(fn, items)`. Every stage is a pure function of its item
 finished, so one worker, two or a cluster give the same bytes. A finished stage item is a file.
 """
 
+import json
+import mmap
 import multiprocessing
 import os
 import sys
@@ -11,6 +13,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _HELD_RESULTS = 8
+_BUFFER_BYTES = 1 << 20
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -145,32 +149,60 @@ def usable_cores() -> int:
 
 
 def write_batches(path: Path, batches: Sequence[Columns]) -> None:
-    """One Arrow IPC file; batch p of the file holds the columns of `batches[p]`. Renamed into place when complete."""
-    pa = _pyarrow()
+    """One column file; batch p of it holds the columns of `batches[p]`, all alike. Renamed into place when complete.
 
+    Buffers one after the other, 8-byte aligned; then where each begins and how many values it has (int64, batches x
+    buffers x 2); then names and types as JSON and the length of that. Only this run reads it, with nothing to import.
+    """
     unfinished = path.with_suffix(".part")
-    arrow = [_to_arrow(columns) for columns in batches]
-    with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_file(sink, arrow[0].schema) as writer:
-        for batch in arrow:
-            writer.write_batch(batch)
+    index: list[tuple[int, int]] = []
+    with unfinished.open("wb", buffering=_BUFFER_BYTES) as file:
+        for batch in batches:
+            for buffer in (buffer for column in batch.values() for buffer in _buffers(column)):
+                index.append((file.tell(), len(buffer)))
+                file.write(np.ascontiguousarray(buffer).data)
+                file.write(bytes(-file.tell() % 8))
+        names = {name: [buffer.dtype.str for buffer in _buffers(column)] for name, column in batches[0].items()}
+        schema = json.dumps({"batches": len(batches), "columns": names}).encode()
+        file.write(np.array(index, dtype=np.int64).tobytes() + schema + len(schema).to_bytes(8, "little"))
     unfinished.rename(path)
 
 
-def read_batch(path: Path, index: int, names: Sequence[str] | None = None) -> dict[str, Any]:
-    """Batch `index` of an IPC file as numpy columns (views of the mapped file, read-only); `names` limits them."""
-    pa = _pyarrow()
+def _buffers(column: "NDArray[Any] | Ragged") -> "tuple[NDArray[Any], ...]":
+    return (column.offsets, column.values) if isinstance(column, Ragged) else (column,)
 
-    with pa.memory_map(str(path)) as source:
-        batch = pa.ipc.open_file(source).get_batch(index)
-        return {name: _to_numpy(batch.column(name)) for name in (names or batch.schema.names)}
+
+def read_batch(path: Path, index: int, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Batch `index` of a column file as numpy columns (views of the mapped file, read-only); `names` limits them."""
+    data, batches, columns = _open(path)
+    n_buffers = sum(map(len, columns.values()))
+    table_at = len(data) - 8 - int.from_bytes(data[-8:], "little") - batches * n_buffers * 16
+    table = np.frombuffer(data, np.int64, n_buffers * 2, table_at + index * n_buffers * 16).tolist()
+    found: dict[str, Any] = {}
+    number = 0
+    for name, types in columns.items():
+        if names is None or name in names:
+            buffers = [
+                np.frombuffer(data, dtype, table[2 * place + 1], table[2 * place])
+                for place, dtype in enumerate(types, number)
+            ]
+            found[name] = Ragged(*buffers) if len(buffers) == 2 else buffers[0]
+        number += len(types)
+    return found if names is None else {name: found[name] for name in names}
 
 
 def count_batches(path: Path) -> int:
-    """Number of batches in an IPC file."""
-    pa = _pyarrow()
+    """Number of batches in a column file."""
+    return _open(path)[1]
 
-    with pa.memory_map(str(path)) as source:
-        return pa.ipc.open_file(source).num_record_batches
+
+def _open(path: Path) -> tuple[mmap.mmap, int, dict[str, list[str]]]:
+    """(mapped bytes, number of batches, types of each column's buffers) of a column file."""
+    with path.open("rb") as file:
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    size = int.from_bytes(data[-8:], "little")
+    schema = json.loads(data[len(data) - 8 - size : len(data) - 8])
+    return data, schema["batches"], schema["columns"]
 
 
 def concat(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -186,9 +218,17 @@ def take(columns: Mapping[str, Any], rows: NDArray[Any]) -> dict[str, Any]:
 
 def split_by(bucket: NDArray[np.int64], n_buckets: int, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Columns cut into `n_buckets` batches by bucket number, order kept inside each."""
-    order = np.argsort(bucket, kind="stable")
-    edges = np.searchsorted(bucket[order], np.arange(n_buckets + 1))
-    return [take(columns, order[edges[p] : edges[p + 1]]) for p in range(n_buckets)]
+    order = np.argsort(bucket.astype(np.uint16 if n_buckets < 1 << 16 else np.int64), kind="stable")  # 16 bits: radix
+    edges = [0, *np.cumsum(np.bincount(bucket, minlength=n_buckets)).tolist()]
+    ordered = take(columns, order)
+    return [{name: _slice(column, a, b) for name, column in ordered.items()} for a, b in pairwise(edges)]
+
+
+def _slice(column: Any, start: int, end: int) -> Any:
+    if not isinstance(column, Ragged):
+        return column[start:end]
+    offsets = column.offsets[start : end + 1]
+    return Ragged(offsets - offsets[0], column.values[offsets[0] : offsets[-1]])
 
 
 def _concat(parts: list[Any]) -> Any:
@@ -200,56 +240,3 @@ def _concat(parts: list[Any]) -> Any:
         offsets.append(part.offsets[1:] - part.offsets[0] + base)
         base += len(part.values)
     return Ragged(np.concatenate(offsets).astype(np.int32), np.concatenate([part.values for part in parts]))
-
-
-def _pyarrow() -> Any:
-    """pyarrow, imported late (0.25 s) and without its types, which are incomplete."""
-    import pyarrow
-
-    return pyarrow
-
-
-def _to_arrow(columns: Columns) -> Any:
-    pa = _pyarrow()
-
-    arrays: list[Any] = [
-        pa.ListArray.from_arrays(_array(column.offsets), _array(column.values))
-        if isinstance(column, Ragged)
-        else _array(column)
-        for column in columns.values()
-    ]
-    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
-
-
-def _array(values: NDArray[Any]) -> Any:
-    """Arrow array over a numpy buffer. `pa.array` would import pandas (0.5 s, 40 MB in every worker)."""
-    pa = _pyarrow()
-
-    if values.dtype == np.bool_:
-        bits = np.packbits(values, bitorder="little")
-        return pa.Array.from_buffers(pa.bool_(), len(values), [None, pa.py_buffer(bits)])
-    values = np.ascontiguousarray(values)
-    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
-
-
-def _to_numpy(array: Any) -> Any:
-    pa = _pyarrow()
-
-    if pa.types.is_list(array.type):
-        offsets = _values(array.offsets)
-        return Ragged(offsets - offsets[0], _values(array.flatten()))
-    return _values(array)
-
-
-def _values(array: Any) -> NDArray[Any]:
-    """Numpy view of an Arrow array without nulls (`Array.to_numpy` would import pandas)."""
-    pa = _pyarrow()
-
-    buffer = array.buffers()[1]
-    if not len(array):
-        return np.zeros(0, dtype=array.type.to_pandas_dtype())
-    if pa.types.is_boolean(array.type):
-        bits = np.unpackbits(np.frombuffer(buffer, np.uint8), bitorder="little")
-        return bits[array.offset : array.offset + len(array)].view(np.bool_)
-    dtype = np.dtype(array.type.to_pandas_dtype())
-    return np.frombuffer(buffer, dtype=dtype, count=len(array), offset=array.offset * dtype.itemsize)

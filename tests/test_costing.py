@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from costplan.costing import Keyed, grouped, merge_summaries, merged
+from costplan.costing import merge_summaries
+from costplan.keyed import Keyed, begins, grouped, merged, together
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.levers.logs import analyzed, call, random_log
@@ -40,6 +41,25 @@ def test_merging_parts_in_any_order_equals_the_sums_of_all_rows(parts: list[list
     expected = as_dict(keyed([row for part in parts for row in part]))
     for order in permutations([keyed(part) for part in parts]):
         assert as_dict(merged(list(order))) == expected
+
+
+@given(st.lists(st.integers(0, 6), max_size=60), st.sampled_from([1, 2**40 + 3, 2**61 - 1]))
+@settings(deadline=None)
+def test_equal_keys_come_together_in_the_order_of_their_rows(numbers: list[int], spread: int):
+    keys = np.array(numbers, dtype=np.uint64) * np.uint64(spread)
+    order = together(keys)
+    assert sorted(order.tolist()) == list(range(len(keys)))
+    assert begins(keys[order]).sum() == len(set(numbers))
+    for key in set(keys.tolist()):
+        mine = [row for row in order.tolist() if keys[row] == key]
+        assert mine == sorted(mine)
+
+
+def test_different_keys_that_agree_in_the_upper_bits_are_told_apart():
+    """The inverse of the odd factor makes keys whose mixed forms are small numbers: upper bits all zero."""
+    inverse = np.uint64(pow(0x9E3779B97F4A7C15, -1, 2**64))
+    keys = np.array([1, 2, 1, 3, 2, 1], dtype=np.uint64) * inverse
+    assert together(keys).tolist() == [0, 2, 5, 1, 4, 3]
 
 
 def test_summaries_of_two_logs_add_up_to_the_summary_of_both(tmp_path: Path):

@@ -9,19 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from costplan.costing import BucketJob, Summary
-from costplan.engine import concat, read_batch, take
-from costplan.levers.prompt_cache import FOREVER, Policies, blocks_of, contiguous, held
+from costplan.costing import Summary
+from costplan.levers.ceiling import added, median
+from costplan.levers.prompt_cache import Policies
 from costplan.levers.response_cache import CacheSetting, Replayed
 from costplan.levers.rungs import Evidence
+from costplan.levers.sets import CachePrice, Prefixes
 from costplan.units import format_duration
 
 Ints = NDArray[np.int64]
 Facts = dict[str, Any]
 MIN_SITE_REQUESTS = 20
-_BREAK_COLUMNS = (
-    "gid", "time_us", "site", "input_tokens", "total_weight", "blocks_valid", "block_key", "block_weight", "block_end",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +30,7 @@ class CacheFacts:
     """The first one is the ladder's."""
     replayed: list[Replayed]
     capacities: list[Facts]
-    lookup_nanos: float
-    store_nanos_per_output_token: float
+    price: CachePrice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,8 +145,8 @@ def _break_even(summary: Summary, cache: CacheFacts, cost: float) -> float | Non
     priced = summary.counts["priced"]
     if not priced:
         return None
-    keep = cache.store_nanos_per_output_token * summary.counts["output_tokens"] / priced
-    return (cache.lookup_nanos + keep) / (cost / priced + keep)
+    keep = cache.price.store_nanos_per_output_token * summary.counts["output_tokens"] / priced
+    return (cache.price.lookup_nanos + keep) / (cost / priced + keep)
 
 
 def _prompt(prefix: PrefixFacts) -> Facts:
@@ -177,45 +174,21 @@ def _prompt(prefix: PrefixFacts) -> Facts:
     }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Breaks:
-    """Per request with a known prefix: call site, tokens shared with an earlier prompt, tokens of the prompt."""
-
-    site: NDArray[np.uint64]
-    shared: Ints
-    prompt: Ints
-
-
-def breaks_of_bucket(job: BucketJob) -> Breaks:
-    """How far each prompt of a bucket runs along an earlier one, however old."""
-    rows = concat([read_batch(path, job.bucket, _BREAK_COLUMNS) for path in job.files])
-    rows = take(rows, np.lexsort((rows["gid"], rows["time_us"])))
-    n = len(rows["gid"])
-    blocks = blocks_of(rows)
-    found, _ = held(blocks, np.ones(n, dtype=np.bool_), np.full(n, FOREVER, dtype=np.int64))
-    _, tokens = contiguous(blocks, found, n)
-    some = np.bincount(blocks.row, minlength=n) > 0
-    return Breaks(rows["site"][some], tokens[some], rows["input_tokens"][some])
-
-
-def first_break_of(parts: list[Breaks], name: dict[int, str]) -> list[Facts]:
+def first_break_of(parts: list[Prefixes], name: dict[int, str]) -> list[Facts]:
     """Per call site with enough requests, where prompts stop repeating an earlier one: median tokens, most used first.
 
     A prompt that shares nothing counts as broken at token 0.
     """
-    site, shared, prompt = (
-        np.concatenate([getattr(part, column) for part in parts]) for column in ("site", "shared", "prompt")
-    )
-    order = np.argsort(site, kind="stable")
-    keys, starts, counts = np.unique(site[order], return_index=True, return_counts=True)
+    shared, prompt = added([part.shared for part in parts]), added([part.prompt for part in parts])
     rows: list[Facts] = []
-    for key, start, count in zip(keys.tolist(), starts.tolist(), counts.tolist(), strict=True):
-        if count >= MIN_SITE_REQUESTS:
-            mine = order[start : start + count]
+    for key in np.unique(prompt.site).tolist():
+        tokens, count = prompt.of(key)
+        requests = int(count.sum())
+        if requests >= MIN_SITE_REQUESTS:
             rows.append(
                 {
-                    "call_site": name[key], "requests": count, "prompt_tokens_p50": float(np.median(prompt[mine])),
-                    "shared_tokens_p50": float(np.median(shared[mine])),
+                    "call_site": name[key], "requests": requests, "prompt_tokens_p50": median(tokens, count),
+                    "shared_tokens_p50": median(*shared.of(key)),
                 }
             )  # fmt: skip
     return sorted(rows, key=lambda row: (-row["requests"], row["call_site"]))

@@ -12,25 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from costplan.engine import read_batch
+from costplan.engine import read_batch, take
 from costplan.levers.stack import stack_distances
 from costplan.trace import BlockEnd
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-FOREVER = np.iinfo(np.int64).max
+LAST = 4
+"""Bit of a block's end, beside those of BlockEnd: the prompt ends there."""
 BLOCK_CAPACITIES = (1_000, 4_000, 16_000, 64_000, 256_000, 1_000_000)
 SAMPLE_FROM = 40_000
-_BLOCK_COLUMNS = (
-    "gid",
-    "time_us",
-    "input_tokens",
-    "total_weight",
-    "blocks_valid",
-    "block_key",
-    "block_weight",
-    "block_end",
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,23 +57,27 @@ class Blocks:
         )  # fmt: skip
 
 
-def blocks_of(rows: dict[str, Any], *, ordered: bool = True) -> Blocks:
-    """The blocks of rows whose text (or prefix hashes) is whole and whose time is known; rows in arrival order.
+def blocks_of(rows: dict[str, Any], columns: dict[str, NDArray[Any]]) -> Blocks:
+    """The blocks of rows in arrival order; `order` is left empty, for those who only count.
 
-    `ordered=False` leaves `order` empty, for those who only count.
+    A row's blocks are the `n_blocks` from `first_block` on of the values in `columns` (key, weight, end). Their length
+    in the text's own unit is scaled so that the whole prompt has the tokens that were counted for it.
     """
-    ragged = rows["block_key"]
-    lengths = np.diff(ragged.offsets).astype(np.int64)
-    row = np.repeat(np.arange(len(lengths)), lengths)
-    weight = rows["block_weight"].values
+    row, index = spread(rows["first_block"], rows["n_blocks"])
     scale = rows["input_tokens"] / np.maximum(rows["total_weight"], 1)
-    position = np.minimum(np.floor(weight * scale[row] + 1e-9).astype(np.int64), rows["input_tokens"][row])
-    is_last = np.zeros(len(row), dtype=np.bool_)
-    is_last[ragged.offsets[1:][lengths > 0] - 1] = True
-    valid = rows["blocks_valid"][row]
-    row, key, time = row[valid], ragged.values[valid], rows["time_us"][row[valid]]
-    order = np.lexsort((np.arange(len(row)), time, key)) if ordered else np.zeros(0, np.int64)
-    return Blocks(row, key, position[valid], rows["block_end"].values[valid], is_last[valid], time, order)
+    position = np.floor(columns["block_weight"][index] * scale[row] + 1e-9).astype(np.int64)
+    is_last = np.ones(len(row), dtype=np.bool_)
+    is_last[:-1] = row[1:] != row[:-1]
+    return Blocks(
+        row, columns["block_key"][index], np.minimum(position, rows["input_tokens"][row]),
+        columns["block_end"][index], is_last, rows["time_us"][row], np.zeros(0, np.int64),
+    )  # fmt: skip
+
+
+def spread(first: NDArray[Any], count: NDArray[Any]) -> tuple[Ints, Ints]:
+    """(number of the range, member) for every member of the ranges that begin at `first`."""
+    number = np.repeat(np.arange(len(count)), count)
+    return number, np.arange(len(number)) + (first - np.cumsum(count) + count)[number]
 
 
 def held(blocks: Blocks, in_stream: Mask, ttl_us: Ints) -> tuple[Mask, Mask]:
@@ -106,21 +101,6 @@ def longest(blocks: Blocks, where: Mask, n_rows: int) -> Ints:
     longest_position = np.zeros(n_rows, dtype=np.int64)
     np.maximum.at(longest_position, blocks.row[where], blocks.position[where])
     return longest_position
-
-
-def contiguous(blocks: Blocks, found: Mask, n_rows: int) -> tuple[Ints, Ints]:
-    """(blocks held, tokens held) per row, counted from the first block up to the first that is not held."""
-    numbers = np.arange(len(blocks.row))
-    first = np.full(n_rows, len(blocks.row), dtype=np.int64)
-    np.minimum.at(first, blocks.row, numbers)
-    stop = np.full(n_rows, len(blocks.row), dtype=np.int64)
-    np.minimum.at(stop, blocks.row[~found], numbers[~found])
-    per_row = np.bincount(blocks.row, minlength=n_rows)
-    hit_blocks = np.minimum(stop - first, per_row)
-    tokens = np.zeros(n_rows, dtype=np.int64)
-    some = hit_blocks > 0
-    tokens[some] = blocks.position[(first + hit_blocks - 1)[some]]
-    return hit_blocks, tokens
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,32 +143,17 @@ def _stride(accesses: int) -> int:
     return 1 << max(0, (-(-accesses // SAMPLE_FROM) - 1).bit_length())
 
 
-def by_block_capacity(files: list[Path], buckets: int) -> list[dict[str, Any]]:
+def by_block_capacity(chunks: list[Path], rows_files: list[Path]) -> list[dict[str, Any]]:
     """Token hit share of an LRU prefix cache that holds so many blocks (a self-hosted KV cache), by stack distance.
 
     Blocks of one request enter last block first, as an engine frees them, so a held block's prefix is held too.
     Above SAMPLE_FROM accesses only blocks whose key is divisible by k are followed and distances scaled by k
-    (Waldspurger et al. 2015, SHARDS); `sampled` says so.
+    (Waldspurger et al. 2015, SHARDS); `sampled` says so. `rows_files` say which blocks of `chunks` count.
     """
-    parts: list[tuple[Ints, Ints, NDArray[np.uint64], Ints, Ints]] = []
-    accesses = 0
-    for bucket in range(buckets):
-        for path in files:
-            rows = read_batch(path, bucket, _BLOCK_COLUMNS)
-            blocks = blocks_of(rows, ordered=False)
-            accesses += len(blocks.row)
-            stride = _stride(accesses)
-            before = np.concatenate([[0], blocks.position[:-1]])
-            before[np.concatenate([[True], blocks.row[1:] != blocks.row[:-1]])] = 0
-            keep = blocks.key % np.uint64(stride) == 0
-            parts.append(
-                (blocks.time_us[keep], rows["gid"][blocks.row[keep]], blocks.key[keep],
-                 np.arange(len(blocks.row))[keep], (blocks.position - before)[keep])
-            )  # fmt: skip
+    accesses = sum(int(read_batch(path, 0, ("n_blocks",))["n_blocks"].sum()) for path in rows_files)
     stride = _stride(accesses)
+    parts = [_followed(*files, stride) for files in zip(chunks, rows_files, strict=True)]
     time, gid, key, number, tokens = (np.concatenate([part[i] for part in parts]) for i in range(5))
-    keep = key % np.uint64(stride) == 0
-    time, gid, key, number, tokens = time[keep], gid[keep], key[keep], number[keep], tokens[keep]
     total = int(tokens.sum())
     if not total:
         return []
@@ -203,3 +168,25 @@ def by_block_capacity(files: list[Path], buckets: int) -> list[dict[str, Any]]:
         }
         for capacity in BLOCK_CAPACITIES
     ]
+
+
+def _followed(chunk: Path, rows_file: Path, stride: int) -> "tuple[NDArray[Any], ...]":
+    """(time, row number, key, place in the prompt, tokens) of the blocks of a chunk that are followed."""
+    rows = read_batch(rows_file, 0, ("gid", "time_us", "first_block", "n_blocks", "input_tokens", "total_weight"))
+    rows = take(rows, rows["n_blocks"] > 0)
+    columns = read_batch(chunk, 0, ("block_key", "block_weight"))
+    key, weight = columns["block_key"].values, columns["block_weight"].values
+    index = np.flatnonzero(key & np.uint64(stride - 1) == 0)
+    index = index[index >= rows["first_block"][0]] if len(rows["first_block"]) else index[:0]
+    row = np.searchsorted(rows["first_block"], index, side="right") - 1
+    number = index - rows["first_block"][row]
+    counts = number < rows["n_blocks"][row]
+    index, row, number = index[counts], row[counts], number[counts]
+    prompt = rows["input_tokens"][row].astype(np.int64)
+    scale = prompt / np.maximum(rows["total_weight"][row], 1)
+
+    def position(weight: NDArray[Any]) -> Ints:
+        return np.minimum(np.floor(weight * scale + 1e-9).astype(np.int64), prompt)
+
+    before = np.where(number > 0, position(weight[index - 1]), 0)
+    return rows["time_us"][row], rows["gid"][row], key[index], number, position(weight[index]) - before

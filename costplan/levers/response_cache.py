@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from costplan.engine import read_batch, take
+from costplan.engine import concat, read_batch, take
+from costplan.keyed import together
 from costplan.levers.stack import stack_distances
 from costplan.units import MICROS_PER_SECOND, NANOS_PER_USD, SECONDS_PER_HOUR
 
@@ -81,7 +82,7 @@ def replay_bucket(job: ResponseJob) -> Replayed:
     rows = _load(job.files, job.bucket)
     retries = _retries(rows)
     rows = take(rows, rows["eligible"])
-    scopes: tuple[Scope, ...] = tuple(dict.fromkeys(setting.scope for setting in job.settings))
+    scopes: tuple[Scope, ...] = tuple(dict.fromkeys(("global", *(setting.scope for setting in job.settings))))
     repeats = {
         scope: repeats_of(rows["norm_key"], rows["exact_key"], rows["time_us"], rows["user"], scope) for scope in scopes
     }
@@ -97,7 +98,7 @@ def replay_bucket(job: ResponseJob) -> Replayed:
         normalised_gid=rows["gid"][normalised_rows],
         hits=hits,
         eligible=len(rows["gid"]),
-        distinct=len(np.unique(rows["norm_key"])),
+        distinct=len(rows["gid"]) - int((~repeats["global"].first).sum()),
         retries=retries,
     )  # fmt: skip
 
@@ -122,7 +123,7 @@ def repeats_of(
 ) -> Repeats:
     """Repeats among rows in arrival order."""
     key = _scoped(key, user, scope)
-    order = np.argsort(key, kind="stable")
+    order = together(key)
     ordered = key[order]
     again = np.zeros(len(key), dtype=np.bool_)
     again[1:] = ordered[1:] == ordered[:-1]
@@ -174,19 +175,30 @@ def replay_repeats(repeats: Repeats, setting: CacheSetting, distance: Ints | Non
 
 
 def _walk(stored_at: Ints, time: Ints, ttl_us: int, late: Mask) -> Ints:
-    """Where each row's answer was stored, when answers expire a TTL after storing: one pass over the runs concerned."""
-    runs = np.unique(stored_at[late])
-    concerned = np.flatnonzero(np.isin(stored_at, runs))
+    """Where each row's answer was stored, when answers expire a TTL after storing.
+
+    From one store to the next: the first row of the run that is more than the TTL later. All runs take their steps
+    together, on one time line on which they lie one after the other, further than the TTL apart.
+    """
+    is_late = np.zeros(len(time), dtype=np.bool_)
+    is_late[stored_at[late]] = True
+    rows = np.flatnonzero(is_late[stored_at])  # the runs that outlive an answer
+    is_start = stored_at[rows] == rows
+    gap = np.diff(time[rows], prepend=0)
+    gap[is_start] = ttl_us + 1
+    line = np.cumsum(gap)
+    run = np.cumsum(is_start)
+    following = np.searchsorted(line, line + ttl_us, side="right")
+    is_store = is_start.copy()
+    at = np.flatnonzero(is_start)
+    while len(at):
+        later = following[at]
+        inside = later < len(rows)
+        at, later = at[inside], later[inside]
+        at = later[run[later] == run[at]]
+        is_store[at] = True
     result = stored_at.copy()
-    store, since, run = 0, 0, -1
-    found: list[int] = []
-    for number, moment, start in zip(
-        concerned.tolist(), time[concerned].tolist(), stored_at[concerned].tolist(), strict=True
-    ):
-        if start != run or moment - since > ttl_us:
-            store, since, run = number, moment, start
-        found.append(store)
-    result[concerned] = found
+    result[rows] = rows[np.maximum.accumulate(np.where(is_store, np.arange(len(rows)), 0))]
     return result
 
 
@@ -244,29 +256,30 @@ def _scoped(key: NDArray[np.uint64], user: NDArray[np.uint64], scope: str) -> ND
 def _all_eligible(files: list[Path], buckets: int, scope: str, stride: int = 1) -> tuple[dict[str, Any], Ints]:
     """(eligible rows of all buckets in arrival order, their stack distances); one key in `stride` of them."""
     names = ("gid", "time_us", "norm_key", "exact_key", "cost", "user")
-    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
-    for bucket in range(buckets):
-        for path in files:
+    parts: list[dict[str, Any]] = []
+    for path in files:
+        for bucket in range(buckets):
             part = read_batch(path, bucket, ("eligible", *names))
-            wanted = part["eligible"] & ((part["norm_key"] >> np.uint64(20)) % np.uint64(stride) == 0)
-            for name in names:
-                parts[name].append(part[name][wanted])
-    rows = {name: np.concatenate(parts.pop(name)) for name in names}
-    order = np.lexsort((rows["gid"], rows["time_us"]))
-    for name in rows:
-        rows[name] = rows[name][order]
+            wanted = part.pop("eligible") & ((part["norm_key"] >> np.uint64(20)) % np.uint64(stride) == 0)
+            parts.append(take(part, wanted))
+    order = np.lexsort([np.concatenate([part[name] for part in parts]) for name in ("gid", "time_us")])
+    rows: dict[str, Any] = {}
+    for name in names:
+        rows[name] = np.concatenate([part.pop(name) for part in parts])[order]
     return rows, stack_distances(_scoped(rows["norm_key"], rows["user"], scope))
 
 
-def _load(files: Sequence[Path], bucket: int, names: Sequence[str] | None = None) -> dict[str, Any]:
+def _load(files: Sequence[Path], bucket: int) -> dict[str, Any]:
     """A bucket's rows in arrival order."""
-    parts = [read_batch(path, bucket, names) for path in files]
-    rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    rows = concat([read_batch(path, bucket) for path in files])
     return take(rows, np.lexsort((rows["gid"], rows["time_us"])))
 
 
 def _retries(rows: dict[str, Any]) -> int:
     """Requests that repeat, within two minutes, one of the same user that had failed."""
+    asked = _scoped(rows["exact_key"], rows["user"], "user")
+    # what was never refused is never asked again for that: only these rows need sorting
+    rows = take(rows, np.isin(asked, asked[rows["failed"]]))
     order = np.lexsort((rows["time_us"], rows["user"], rows["exact_key"]))
     same = (rows["exact_key"][order][1:] == rows["exact_key"][order][:-1]) & (
         rows["user"][order][1:] == rows["user"][order][:-1]

@@ -1,7 +1,8 @@
 """The cost of every set of levers, row by row, on the stream that each set leaves; sums come out, rows stay inside.
 
 Physical order inside a set: the response cache removes requests, the batch tier takes requests out of the interactive
-stream, and the prompt cache works on what is left of that stream (it is simulated again for every such stream).
+stream, and the prompt cache works on what is left of that stream (it is simulated again for every such stream). Most
+requests have no prompt long enough for a prompt cache: their cost hangs on nothing but themselves.
 """
 
 from dataclasses import dataclass
@@ -12,22 +13,41 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from costplan.costing import Keyed, grouped, load_rates
-from costplan.engine import concat, read_batch, take
+from costplan.costing import load_rates
+from costplan.engine import concat, read_batch
+from costplan.keyed import Keyed, grouped, merged, numbered, summed, together
 from costplan.levers import LADDER, N_SETS
-from costplan.levers.prompt_cache import FOREVER, Blocks, Policies, Reads, blocks_of, contiguous, held, simulate
-from costplan.trace import Flag
-from costplan.units import MICROS_PER_SECOND, NANOS_PER_USD, SECONDS_PER_HOUR
+from costplan.levers.ceiling import Histogram, added, held_of, histogram
+from costplan.levers.prompt_cache import LAST, Blocks, Policies, Reads, simulate
+from costplan.levers.spill import ASKS, MARKED, MEETS, PRICED, REPORTED, REST
+from costplan.units import NANOS_PER_USD
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-NO_HOUR = -(1 << 40)
 RESPONSE, MARKED_PREFIX, AUTOMATIC_PREFIX, BATCH_MARKED, BATCH_REST = range(len(LADDER))
+_STREAMS = (RESPONSE, BATCH_MARKED, BATCH_REST)
+"""The levers that take requests out of the interactive stream."""
 
 
 @dataclass(frozen=True, slots=True)
-class SetsJob:
-    """One bucket of requests that may share prefixes."""
+class CachePrice:
+    """What a response cache costs; nano-dollars."""
+
+    lookup_nanos: float
+    """Asking it, per eligible request."""
+    store_nanos_per_output_token: float
+    """Keeping one answer for the TTL."""
+
+    def of(self, rows: dict[str, Any], hit: Mask) -> Ints:
+        """Every eligible request asks the cache; the answer to every miss is stored."""
+        store = rows["output_tokens"] * self.store_nanos_per_output_token
+        per_row = rows["weight"] * (self.lookup_nanos + np.where(hit, 0.0, store))
+        return np.rint(np.where((rows["kind"] & ASKS) != 0, per_row, 0.0)).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyJob:
+    """One bucket of requests that share prefixes."""
 
     bucket: int
     files: list[Path]
@@ -35,10 +55,19 @@ class SetsJob:
     hits: Path
     """uint8 by row number of the log: 1 = answered by the response cache under the ladder's setting."""
     policies: Policies
-    lookup_nanos: float
-    """Cost of asking the response cache, per eligible request."""
-    store_nanos_per_output_token: float
-    """Cost of keeping one answer for the TTL, per output token."""
+    price: CachePrice
+
+
+@dataclass(frozen=True, slots=True)
+class RowsJob:
+    """Some chunks with all their rows, and what is new in their prompts."""
+
+    chunks: tuple[int, ...]
+    files: list[Path]
+    """By chunk."""
+    new: list[Path]
+    hits: Path
+    price: CachePrice
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,34 +79,99 @@ class SetSums:
     evidence: dict[str, int]
 
 
-def value_bucket(job: SetsJob) -> SetSums:
-    """Value all 2^n sets on one bucket."""
-    parts = [read_batch(path, job.bucket) for path in job.files]
-    rows = concat(parts)
-    del parts
-    rows = take(rows, np.lexsort((rows["gid"], rows["time_us"])))
+@dataclass(frozen=True, slots=True, eq=False)
+class Prefixes:
+    """Requests with a known prefix by call site: tokens shared with an earlier prompt, tokens of the prompt."""
+
+    shared: Histogram
+    prompt: Histogram
+
+
+def value_rows(job: RowsJob) -> tuple[SetSums, Prefixes]:
+    """Value all 2^n sets on the rows that depend on no other, and see how far the prompts of all rows repeat."""
+    hours: list[Keyed] = []
+    sites: list[Keyed] = []
+    shared: list[Histogram] = []
+    prompt: list[Histogram] = []
+    evidence = np.zeros(len(_EVIDENCE), dtype=np.int64)
+    for chunk in job.chunks:
+        rows = read_batch(job.files[chunk], 0)
+        alone = (rows["kind"] & MEETS) == 0
+        values = _alone(rows, _hits(job.hits)[rows["gid"]] != 0, job.price)[alone]
+        hours.append(grouped(rows["hour"][alone], values))
+        sites.append(grouped(rows["site"][alone], values))
+        blocks, tokens = held_of(rows, job.new, chunk)
+        evidence += _evidence(rows, blocks, tokens)
+        some = rows["n_blocks"] > 0
+        shared.append(histogram(rows["site"][some], tokens[some]))
+        prompt.append(histogram(rows["site"][some], rows["input_tokens"][some].astype(np.int64)))
+    sums = SetSums(
+        _expanded(merged(hours)), _expanded(merged(sites)), dict(zip(_EVIDENCE, evidence.tolist(), strict=True))
+    )
+    return sums, Prefixes(added(shared), added(prompt))
+
+
+def _alone(rows: dict[str, Any], hit: Mask, price: CachePrice) -> Ints:
+    """Cost of every row for every choice of the levers in _STREAMS (bit i of a column's number: _STREAMS[i])."""
+    overhead = price.of(rows, hit)
+    marked, rest = (rows["kind"] & MARKED) != 0, (rows["kind"] & REST) != 0
+    values = np.empty((len(hit), 1 << len(_STREAMS)), dtype=np.int64)
+    for column in range(values.shape[1]):
+        cached, with_marked, with_rest = (bool(column >> bit & 1) for bit in range(len(_STREAMS)))
+        batched = (marked & with_marked) | (rest & with_rest)
+        values[:, column] = np.where(batched, rows["batch"], rows["cost"])
+        if cached:
+            values[hit, column] = 0
+            values[:, column] += overhead
+    return values
+
+
+def _expanded(sums: Keyed) -> Keyed:
+    """Columns for all sets from those by choice of the levers in _STREAMS."""
+    columns = [sum((chosen >> lever & 1) << bit for bit, lever in enumerate(_STREAMS)) for chosen in range(N_SETS)]
+    return Keyed(sums.keys, sums.sums[:, columns])
+
+
+_EVIDENCE = (
+    "ceiling_blocks", "all_blocks", "ceiling_tokens", "block_row_tokens", "block_rows", "logged_read_tokens",
+    "cache_reported_rows", "priced_rows", "priced_input_tokens", "marked_requests", "rest_requests",
+)  # fmt: skip
+
+
+def _evidence(rows: dict[str, Any], blocks: Ints, tokens: Ints) -> Ints:
+    """What _EVIDENCE names: reuse in an endless cache, use of the cache in the log, calls that could wait."""
+    kind, some = rows["kind"], rows["n_blocks"] > 0
+    priced = (kind & PRICED) != 0
+    return np.array(
+        [
+            blocks.sum(), rows["n_blocks"].sum(), tokens.sum(), rows["input_tokens"][some].sum(), some.sum(),
+            rows["cache_read_tokens"][priced].sum(), (priced & ((kind & REPORTED) != 0)).sum(), priced.sum(),
+            rows["input_tokens"][priced].sum(), ((kind & MARKED) != 0).sum(), ((kind & REST) != 0).sum(),
+        ],
+        dtype=np.int64,
+    )  # fmt: skip
+
+
+def value_families(job: FamilyJob) -> SetSums:
+    """Value all 2^n sets on one bucket of the rows that depend on others."""
+    rows, blocks = _families(job)
     n = len(rows["gid"])
-    blocks = blocks_of(rows)
-    evidence = _ceiling(blocks, rows)
     hit = _hits(job.hits)[rows["gid"]] != 0
     mode = job.policies.mode[rows["price_key"]]
-    blocks = blocks.select(
-        (blocks.position >= job.policies.min_tokens[rows["price_key"]][blocks.row]) & (mode[blocks.row] > 0)
-    )
-    marked, rest = _batchable(rows)
-    money = _Money(rows, job)
+    marked, rest = (rows["kind"] & MARKED) != 0, (rows["kind"] & REST) != 0
+    money = _Money(rows, job.rates)
     everything = np.ones(n, dtype=np.bool_)
     alone = simulate(blocks, everything, rows, job.policies)
     simulated_all = np.where(mode == 2, alone.whole_read, alone.automatic)
-    evidence["simulated_read_tokens"] = int(np.where(rows["priced"], simulated_all, 0).sum())
     streams: dict[tuple[bool, bool, bool], tuple[Ints, Ints, Ints]] = {}
-    overhead = money.cache_overhead(hit)
+    overhead = job.price.of(rows, hit)
     # a lever without a request to act on changes nothing: only sets of the other levers need a column
     acting = _acting((hit.any() or overhead.any(), (mode == 2).any(), (mode == 1).any(), marked.any(), rest.any()))
     distinct = sorted({chosen & acting for chosen in range(N_SETS)})
-    values = np.zeros((n, len(distinct)), dtype=np.int64)
+    keys, numbers = zip(numbered(rows["hour"]), numbered(rows["site"]), strict=True)
+    sums = [np.zeros((len(each), len(distinct)), dtype=np.int64) for each in keys]
     for column, chosen in enumerate(distinct):
-        cached, with_marked, with_rest = (bool(chosen >> bit & 1) for bit in (RESPONSE, BATCH_MARKED, BATCH_REST))
+        cached, with_marked, with_rest = (bool(chosen >> bit & 1) for bit in _STREAMS)
         alive = ~hit if cached else everything
         batched = (marked & with_marked) | (rest & with_rest)
         stream = (cached, with_marked, with_rest)
@@ -89,12 +183,33 @@ def value_bucket(job: SetsJob) -> SetSums:
         prefix_on = (mode == 2) if chosen >> MARKED_PREFIX & 1 else np.zeros(n, np.bool_)
         prefix_on = prefix_on | (mode == 1) if chosen >> AUTOMATIC_PREFIX & 1 else prefix_on
         cost = np.where(batched, batch, np.where(prefix_on, improved, as_logged))
-        values[:, column] = np.where(alive, cost, 0) + (overhead if cached else 0)
-    evidence["marked_requests"], evidence["rest_requests"] = int(marked.sum()), int(rest.sum())
-    hour = np.where(rows["has_time"], rows["time_us"] // (SECONDS_PER_HOUR * MICROS_PER_SECOND), NO_HOUR)
+        values = np.where(alive, cost, 0) + (overhead if cached else 0)
+        for number, table in zip(numbers, sums, strict=True):
+            table[:, column] = summed(number, values[:, None], len(table))[:, 0]
     expand = [distinct.index(chosen & acting) for chosen in range(N_SETS)]
-    by_hour, by_site = grouped(hour, values), grouped(rows["site"], values)
-    return SetSums(Keyed(by_hour.keys, by_hour.sums[:, expand]), Keyed(by_site.keys, by_site.sums[:, expand]), evidence)
+    by_hour, by_site = (Keyed(key, table[:, expand]) for key, table in zip(keys, sums, strict=True))
+    return SetSums(
+        by_hour,
+        by_site,
+        {"simulated_read_tokens": int(simulated_all[(rows["kind"] & PRICED) != 0].sum())},
+    )
+
+
+def _families(job: FamilyJob) -> tuple[dict[str, Any], Blocks]:
+    """A bucket's rows in arrival order, with their blocks."""
+    rows = concat([read_batch(path, job.bucket) for path in job.files])
+    order = np.lexsort((rows["gid"], rows["time_us"]))
+    rows = {
+        name: column.astype(np.int64) if name.endswith("_tokens") else column
+        for name, column in ((name, column.take(order)) for name, column in rows.items())
+    }
+    key, position, end = (rows.pop(name) for name in ("block_key", "block_position", "block_end"))
+    row = np.repeat(np.arange(len(order)), np.diff(key.offsets))
+    blocks = Blocks(
+        row, key.values, position.values.astype(np.int64), end.values, (end.values & LAST) != 0, rows["time_us"][row],
+        together(key.values),
+    )  # fmt: skip
+    return rows, blocks
 
 
 def _acting(has_requests: tuple[Any, ...]) -> int:
@@ -107,52 +222,17 @@ def _hits(path: Path) -> NDArray[np.uint8]:
     return np.load(path, mmap_mode="r")
 
 
-def _batchable(rows: dict[str, Any]) -> tuple[Mask, Mask]:
-    """(requests the user marked as able to wait, the others that nobody visibly waits for: no stream, no history)."""
-    flags = rows["flags"]
-    possible = rows["priced"] & (rows["batch_rate_row"] >= 0)
-    marked = possible & ((flags & Flag.BATCHABLE) != 0)
-    rest = possible & ~marked & ((flags & Flag.STREAM) == 0) & (rows["history_chars"] == 0)
-    return marked, rest
-
-
-def _ceiling(blocks: Blocks, rows: dict[str, Any]) -> dict[str, int]:
-    """Reuse in an infinite cache: contiguous blocks from the start, and min(tokens up to there, prompt)."""
-    n = len(rows["gid"])
-    found, _ = held(blocks, np.ones(n, dtype=np.bool_), np.full(n, FOREVER, dtype=np.int64))
-    hit_blocks, tokens = contiguous(blocks, found, n)
-    with_blocks = np.bincount(blocks.row, minlength=n) > 0
-    return {
-        "ceiling_blocks": int(hit_blocks.sum()),
-        "all_blocks": len(blocks.row),
-        "ceiling_tokens": int(tokens.sum()),
-        "block_row_tokens": int(rows["input_tokens"][with_blocks].sum()),
-        "block_rows": int(with_blocks.sum()),
-        "logged_read_tokens": int((rows["cache_read_tokens"] * rows["priced"]).sum()),
-        "cache_reported_rows": int((((rows["flags"] & Flag.CACHE_REPORTED) != 0) & rows["priced"]).sum()),
-        "priced_rows": int(rows["priced"].sum()),
-        "priced_input_tokens": int((rows["input_tokens"] * rows["priced"]).sum()),
-    }
-
-
 class _Money:
     """Rates of a bucket's rows and the costs they give under a use of the caches; nano-dollars."""
 
-    def __init__(self, rows: dict[str, Any], job: SetsJob) -> None:
-        table = load_rates(job.rates)
+    def __init__(self, rows: dict[str, Any], rates_file: Path) -> None:
+        table = load_rates(rates_file)
         rates = np.vstack([table.rates, np.zeros((1, table.rates.shape[1]))])
-        self.rows, self.job = rows, job
+        self.rows = rows
         self.rate = rates[rows["rate_row"]]
         self.batch_rate = rates[rows["batch_rate_row"]]
-        self.scale = np.where(rows["priced"], rows["weight"], 0.0) * NANOS_PER_USD
+        self.scale = np.where((rows["kind"] & PRICED) != 0, rows["weight"], 0.0) * NANOS_PER_USD
         self.root = np.unique(rows["root_key"], return_inverse=True)[1]
-
-    def cache_overhead(self, hit: Mask) -> Ints:
-        """Every eligible request asks the cache; the answer to every miss is stored."""
-        rows = self.rows
-        store = rows["output_tokens"] * self.job.store_nanos_per_output_token
-        per_row = rows["weight"] * (self.job.lookup_nanos + np.where(hit, 0.0, store))
-        return np.rint(np.where(rows["eligible"] & rows["priced"], per_row, 0.0)).astype(np.int64)
 
     def cost(self, read: Ints, write: Ints, write_1h: Ints, rate: NDArray[np.float64]) -> Ints:
         """Cost of all rows for these cached tokens at these rates."""

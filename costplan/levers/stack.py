@@ -1,7 +1,9 @@
 """LRU stack distances: how many other keys were asked since the last time; one pass gives the hits of every capacity.
 
-Mattson et al. 1970 ("Evaluation techniques for storage hierarchies"), with a Fenwick tree over arrival positions
-(Bennett and Kruskal 1975). Expired entries keep their place until they fall out at the end.
+Mattson et al. 1970 ("Evaluation techniques for storage hierarchies"). The distance of an access is the number of
+accesses since the previous one of its key, less those that repeat a key asked in between; the latter are the earlier
+accesses with a later previous access, counted for all of them at once, bit by bit. Expired entries keep their place
+until they fall out at the end.
 """
 
 from typing import Any
@@ -9,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from costplan.keyed import together
+
 NEVER = np.iinfo(np.int64).max
-_COMPILE_FROM = 120_000
 
 
 def stack_distances(keys: NDArray[Any]) -> NDArray[np.int64]:
@@ -18,42 +21,42 @@ def stack_distances(keys: NDArray[Any]) -> NDArray[np.int64]:
 
     `keys` are in arrival order. A cache of C entries (LRU) holds the key exactly when the distance is below C.
     """
-    order = np.argsort(keys, kind="stable")
-    previous = np.full(len(keys), -1, dtype=np.int64)
-    same = keys[order][1:] == keys[order][:-1]
+    n = len(keys)
+    order = together(keys)
+    same = keys[order[1:]] == keys[order[:-1]]
+    previous = np.full(n, -1, dtype=np.int64)
     previous[order[1:][same]] = order[:-1][same]
-    count = _distances
-    if len(keys) >= _COMPILE_FROM:  # below that, compiling or even importing numba takes longer than the loop
-        import numba
-
-        count = numba.njit(cache=True)(_distances)
-    return count(previous)
-
-
-def _distances(previous: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The tree counts positions that are the latest access of their key."""
-    n = len(previous)
-    tree = np.zeros(n + 1, dtype=np.int32)
+    again = np.flatnonzero(previous >= 0)
+    asked = previous[again]
+    is_asked = np.zeros(n, dtype=np.bool_)
+    is_asked[asked] = True
+    rank = np.cumsum(is_asked, dtype=np.int32)[asked] - 1  # an access is the previous one of at most one other
     distances = np.full(n, NEVER, dtype=np.int64)
-    for i in range(n):
-        p = previous[i]
-        if p >= 0:
-            total = 0
-            j = i
-            while j > 0:
-                total += tree[j]
-                j -= j & -j
-            j = p + 1
-            while j > 0:
-                total -= tree[j]
-                j -= j & -j
-            distances[i] = total
-            j = p + 1
-            while j <= n:
-                tree[j] -= 1
-                j += j & -j
-        j = i + 1
-        while j <= n:
-            tree[j] += 1
-            j += j & -j
+    distances[again] = again - asked - 1 - greater_before(rank)
     return distances
+
+
+def greater_before(values: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Per element of a permutation of 0..n-1, how many earlier elements are greater.
+
+    From the highest bit to the lowest, elements that agree in all higher bits stand together in their first order (as
+    in a wavelet tree); there, those with a set bit are greater than the later ones without it.
+    """
+    n = len(values)
+    value, owner = values.astype(np.int32), np.arange(n, dtype=np.int32)
+    count = np.zeros(n, dtype=np.int32)
+    for bit in reversed(range(max(0, n - 1).bit_length())):
+        one = (value >> bit) & 1
+        ones_before = np.cumsum(one, dtype=np.int32) - one
+        group = (value >> (bit + 1)) << (bit + 1)  # where the group starts: a permutation leaves no gaps
+        ones_before -= ones_before[group]
+        zero = one == 0
+        count[owner[zero]] += ones_before[zero]
+        place = np.where(zero, np.arange(n, dtype=np.int32) - ones_before, (group | 1 << bit) + ones_before)
+        moved = np.empty_like(value)
+        moved[place] = value
+        value = moved
+        moved = np.empty_like(owner)
+        moved[place] = owner
+        owner = moved
+    return count

@@ -1,20 +1,22 @@
 """Prompt caches on small conversations, against dictionaries of prefixes with the time of their last use."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from costplan.engine import Ragged, split_by, write_batches
+from costplan.costing import BucketJob
+from costplan.engine import Ragged, write_batches
+from costplan.keyed import together
 from costplan.levers import prompt_cache
+from costplan.levers.ceiling import NewJob, first_uses, held_of, write_new
 from costplan.levers.prompt_cache import (
-    FOREVER,
     Blocks,
     Policies,
     Reads,
     blocks_of,
     by_block_capacity,
-    contiguous,
     held,
     longest,
     simulate,
@@ -55,12 +57,20 @@ def rows_of(prompts: list[tuple[list[int], int]], key: int = 0) -> dict[str, Any
         "time_us": np.cumsum(np.array([gap for _, gap in prompts], dtype=np.int64)) * SECOND,
         "input_tokens": prompt,
         "total_weight": prompt.copy(),
-        "blocks_valid": np.ones(n, dtype=np.bool_),
+        "first_block": table[:-1],
+        "n_blocks": np.diff(table),
         "price_key": np.full(n, key, dtype=np.int32),
         "block_key": Ragged(table, np.array(keys, dtype=np.uint64)),
         "block_weight": Ragged(table, np.array(weights, dtype=np.int64)),
         "block_end": Ragged(table, np.array(ends, dtype=np.int8)),
     }
+
+
+def blocks_in(rows: dict[str, Any]) -> Blocks:
+    """The blocks of rows in arrival order, with their order by key."""
+    columns = {name: rows[name].values for name in ("block_key", "block_weight", "block_end")}
+    blocks = blocks_of(rows, columns)
+    return replace(blocks, order=together(blocks.key))
 
 
 def policy(minimum: int = 1024, step: int = 128, ttl_s: float = 300) -> Policies:
@@ -72,7 +82,7 @@ def policy(minimum: int = 1024, step: int = 128, ttl_s: float = 300) -> Policies
 
 def eligible(rows: dict[str, Any], policies: Policies) -> Blocks:
     """Only blocks that end at or above the provider's minimum, as the levers use them."""
-    blocks = blocks_of(rows)
+    blocks = blocks_in(rows)
     return blocks.select(blocks.position >= policies.min_tokens[rows["price_key"]][blocks.row])
 
 
@@ -123,7 +133,7 @@ def test_marks_by_hand_pay_for_writing_what_they_do_not_read():
 @given(PROMPTS, st.sampled_from([1, 100, 300]))
 def test_held_prefixes_equal_a_dictionary(prompts: list[tuple[list[int], int]], ttl_s: float):
     rows = rows_of(prompts)
-    blocks = blocks_of(rows)
+    blocks = blocks_in(rows)
     n = len(prompts)
     found, by_mark = held(blocks, np.ones(n, np.bool_), np.full(n, int(ttl_s * SECOND)))
     expected = walk(prompts, ttl_s)
@@ -135,16 +145,46 @@ def test_held_prefixes_equal_a_dictionary(prompts: list[tuple[list[int], int]], 
     assert longest(blocks, found, n).tolist() == best
 
 
-@given(PROMPTS)
-def test_in_an_endless_cache_what_is_held_runs_from_the_first_token(prompts: list[tuple[list[int], int]]):
+@given(PROMPTS, st.integers(1, 4), st.integers(1, 3), st.booleans())
+def test_in_an_endless_cache_a_prompt_is_held_up_to_its_first_new_block(
+    tmp_path_factory: pytest.TempPathFactory,
+    prompts: list[tuple[list[int], int]],
+    chunks: int,
+    buckets: int,
+    late: bool,
+):
+    """Whatever chunks the log came in, also where the chunk that was read last holds the oldest requests."""
+    folder = tmp_path_factory.mktemp("ceiling")
     rows = rows_of(prompts)
-    blocks = blocks_of(rows)
     n = len(prompts)
-    found, _ = held(blocks, np.ones(n, np.bool_), np.full(n, FOREVER))
-    number, tokens = contiguous(blocks, found, n)
     expected = walk(prompts, 1e12)
-    assert number.tolist() == [len(row) for row in expected]
-    assert tokens.tolist() == [max((t for t, _ in row), default=0) for row in expected]
+    parts = [part.tolist() for part in np.array_split(np.arange(n), chunks)]
+    if late:
+        parts = parts[::-1]
+    files: list[Path] = []
+    read: list[dict[str, Any]] = []
+    first = 0
+    for number, part in enumerate(parts):
+        mine = {
+            name: rows[name][part] for name in ("time_us", "input_tokens", "total_weight", "first_block", "n_blocks")
+        }
+        mine["gid"] = first + np.arange(len(part))
+        first += len(part)
+        blocks = blocks_of(mine, {name: rows[name].values for name in ("block_key", "block_weight", "block_end")})
+        mine["prefix_tokens"] = mine["input_tokens"]
+        files.append(folder / f"first-{number}.columns")
+        write_batches(files[-1], first_uses(blocks, mine["gid"], buckets))
+        read.append(mine)
+    new = [folder / f"new-{bucket}.columns" for bucket in range(buckets)]
+    ends = np.cumsum([len(part) for part in parts]).tolist()
+    for bucket, target in enumerate(new):
+        write_new(NewJob(BucketJob(bucket, files), ends, target))
+    if (np.diff(rows["time_us"]) == 0).any() and late:
+        return  # equal times: another order of arrival
+    for number, part in enumerate(parts):
+        held_blocks, tokens = held_of(read[number], new, number)
+        assert held_blocks.tolist() == [len(expected[row]) for row in part]
+        assert tokens.tolist() == [max((t for t, _ in expected[row]), default=0) for row in part]
 
 
 @given(PROMPTS, st.sampled_from([1, 1000, 1024]), st.sampled_from([1, 128]), st.sampled_from([100, 300]))
@@ -171,7 +211,7 @@ def test_simulated_reads_equal_a_trie(prompts: Any, minimum: int, step: int, ttl
 def test_requests_out_of_the_stream_neither_read_nor_keep_warm(prompts: Any, data: Any):
     inside = np.array([data.draw(st.booleans()) for _ in prompts], dtype=np.bool_)
     rows, policies = rows_of(prompts), policy(1, 1)
-    reads = simulate(blocks_of(rows), inside, rows, policies)
+    reads = simulate(blocks_in(rows), inside, rows, policies)
     times = np.cumsum([gap for _, gap in prompts])
     kept = [(prompts[row][0], int(times[row])) for row in np.flatnonzero(inside)]
     alone = simulated([(p, t - (kept[i - 1][1] if i else 0)) for i, (p, t) in enumerate(kept)], policies)
@@ -184,19 +224,28 @@ def test_positions_are_scaled_to_the_tokens_that_were_billed():
     """Blocks end after 700 and 1000 of 1000 weighed tokens; the provider billed 2000: 1400 and 2000."""
     rows = rows_of([([0, 1], 0)])
     rows["input_tokens"] = np.array([2000])
-    assert blocks_of(rows).position.tolist() == [1400, 2000]
+    assert blocks_in(rows).position.tolist() == [1400, 2000]
 
 
-def test_rows_with_cut_text_hold_no_blocks():
+def test_rows_whose_blocks_do_not_count_hold_none():
     rows = rows_of([([0, 1], 0), ([0, 1], 1)])
-    rows["blocks_valid"] = np.array([False, True])
-    assert blocks_of(rows).row.tolist() == [1, 1]
+    rows["n_blocks"] = np.array([0, 2])
+    assert blocks_in(rows).row.tolist() == [1, 1]
 
 
-def prefix_file(folder: Path, rows: dict[str, Any], root: Any, buckets: int) -> list[Path]:
-    path = folder / "prefix-000000.arrow"
-    write_batches(path, split_by(np.asarray(root, dtype=np.int64) % buckets, buckets, rows))
-    return [path]
+def capacity_curve(folder: Path, chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The curve of chunks that stand in files as the levers find them."""
+    files: list[tuple[Path, Path]] = []
+    gid = 0
+    for number, rows in enumerate(chunks):
+        files.append((folder / f"chunk-{number}.columns", folder / f"rows-{number}.columns"))
+        n = len(rows["time_us"])
+        ragged = {name: rows[name] for name in ("block_key", "block_weight", "block_end")}
+        plain = {name: rows[name] for name in ("time_us", "input_tokens", "total_weight", "first_block", "n_blocks")}
+        write_batches(files[-1][0], [ragged])
+        write_batches(files[-1][1], [plain | {"gid": gid + np.arange(n)}])
+        gid += n
+    return by_block_capacity([chunk for chunk, _ in files], [rows for _, rows in files])
 
 
 def conversations(n: int) -> list[tuple[list[int], int]]:
@@ -209,7 +258,6 @@ def test_hit_tokens_by_capacity_equal_an_lru_of_blocks(tmp_path: Path, monkeypat
     """Blocks of a prompt enter last block first, so that a block leaves before the one it builds on."""
     monkeypatch.setattr(prompt_cache, "BLOCK_CAPACITIES", (capacity,))
     prompts = conversations(200)
-    files = prefix_file(tmp_path, rows_of(prompts), [pieces[0] for pieces, _ in prompts], 3)
     cache: dict[tuple[int, ...], None] = {}
     hit = total = 0
     for pieces, _ in prompts:
@@ -222,7 +270,7 @@ def test_hit_tokens_by_capacity_equal_an_lru_of_blocks(tmp_path: Path, monkeypat
             cache[prefix] = None
             if len(cache) > capacity:
                 del cache[next(iter(cache))]
-    [point] = by_block_capacity(files, 3)
+    [point] = capacity_curve(tmp_path, [rows_of(prompts)])
     assert point == {"capacity_blocks": capacity, "token_share": pytest.approx(hit / total), "sampled": False}
 
 
@@ -231,12 +279,11 @@ def test_a_sampled_capacity_curve_keeps_every_access_of_the_blocks_it_follows(tm
     monkeypatch.setattr(prompt_cache, "BLOCK_CAPACITIES", (1_000_000,))
     monkeypatch.setattr(prompt_cache, "SAMPLE_FROM", 500)
     keys = np.random.default_rng(5).integers(1, 2**62, 500).astype(np.uint64)
-    files: list[Path] = []
+    chunks: list[dict[str, Any]] = []
     for number in range(6):
         rows = rows_of([([3], 1)] * 500)
         rows["block_key"] = Ragged(rows["block_key"].offsets, keys)
         rows["time_us"] += number * 1000 * SECOND
-        files.append(tmp_path / f"prefix-{number:06d}.arrow")
-        write_batches(files[-1], [rows])
-    [point] = by_block_capacity(files, 1)
+        chunks.append(rows)
+    [point] = capacity_curve(tmp_path, chunks)
     assert point == {"capacity_blocks": 1_000_000, "token_share": pytest.approx(5 / 6), "sampled": True}
