@@ -2,7 +2,7 @@
 
 Prints the error of every metric by source, GPU, precision and engine, for rows the coefficients were fitted to and for
 held-back ones apart: median and 90th percentile of |simulated / measured - 1|, the number of rows, and the bias (median
-of the signed error). `--bands` prints the 90th percentiles of the held-back rows as `error_band:` for the profiles.
+of the signed error). `--bands` adds the medians of the held-back rows as `error:` for the profiles.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from costplan.serving.engine import EngineConfig
 from costplan.serving.memory import memory
 from costplan.serving.outcome import Outcome
 from costplan.serving.roofline import roofline
+from costplan.serving.silicon import silicon
 from costplan.serving.simulator import simulate
 from costplan.serving.step_time import StepTime
 
@@ -44,6 +45,15 @@ def estimated(case: Case, speed: dict[str, float] | None = None) -> StepTime:
     return roofline(
         case.model, case.gpu, engine, tp=case.tp, precision=case.precision, kv_dtype=case.kv_dtype,
         max_tokens=case.max_tokens, max_num_seqs=case.max_num_seqs,
+    )  # fmt: skip
+
+
+def tabulated(case: Case, speed: dict[str, float] | None = None) -> StepTime:
+    """Operator tables instead of the roofline; raises where there are none."""
+    del speed
+    return silicon(
+        case.model, case.gpu, case.engine, tp=case.tp, precision=case.precision, kv_dtype=case.kv_dtype,
+        max_tokens=case.max_tokens,
     )  # fmt: skip
 
 
@@ -96,7 +106,7 @@ def errors(cases: Iterable[Case], build: StepBuilder = estimated) -> tuple[list[
         try:
             values = simulated(case, build)
         except CostplanError as error:
-            reason = "does not fit" if "GiB" in error.message or "does not fit" in error.message else error.message
+            reason = "does not fit" if "fit" in error.message or "GiB" in error.message else error.message[:60]
             refused[f"{case.engine_class}: {reason}"] = refused.get(f"{case.engine_class}: {reason}", 0) + 1
             continue
         found += [Error(case, metric, values[metric] / case.measured[metric]) for metric in values]
@@ -122,19 +132,16 @@ def _cells(ratios: list[float]) -> str:
 
 
 def bands(found: list[Error]) -> list[str]:
-    """`error_band` per engine: 90th percentile of the held-back rows by metric, at least 8 rows."""
+    """`error` per engine for the profiles: median over the held-back rows by kind of figure, from five rows on."""
     lines: list[str] = []
     for engine in sorted({each.case.engine_class for each in found}):
-        lines.append(f"# {engine}\nerror_band:")
-        for metric in sorted({each.metric for each in found}):
-            rows = [
-                abs(each.ratio - 1)
-                for each in found
-                if each.case.engine_class == engine and each.metric == metric and each.case.held_back
-            ]
-            if len(rows) >= 8:
-                name = metric.replace(" ", "_").replace("/", "_")
-                lines.append(f"  {name}: {np.quantile(rows, 0.9):.2f}  # {len(rows)} rows")
+        mine = [each for each in found if each.case.engine_class == engine and each.case.held_back]
+        parts: list[str] = []
+        for kind in ("ttft", "tpot", "itl", "e2e", "output"):
+            off = [abs(each.ratio - 1) for each in mine if each.metric.startswith(kind)]
+            if len(off) >= 5:
+                parts.append(f"{kind.replace('output', 'throughput')}: {np.median(off):.2f}")
+        lines.append(f"  error: {{{', '.join(parts)}}}  # {engine}, {len({id(each.case) for each in mine})} runs")
     return lines
 
 
@@ -147,15 +154,9 @@ def main() -> None:
     options = parser.parse_args()
     cases, left_out = read(options.published, options.prompts)
     if options.silicon:
-        from benchmarks.silicon import tabulated
-
-        cases = [case for case in cases if tabulated.covers(case)]
         found, refused = errors(cases, tabulated)
     else:
         found, refused = errors(cases)
-    if options.bands:
-        print("\n".join(bands(found)))
-        return
     keys: dict[str, Callable[[Error], str]] = {
         "source": lambda e: e.case.source,
         "source, engine": lambda e: f"{e.case.source} | {e.case.engine_class}",
@@ -164,6 +165,8 @@ def main() -> None:
     }
     for title, key in keys.items():
         print("\n".join(table(found, title, key)))
+    if options.bands:
+        print("\n".join(bands(found)))
     print(f"\n{len(cases)} cases; refused {refused}; left out {left_out}", file=sys.stdout)
 
 

@@ -23,9 +23,14 @@ from benchmarks.published import Case, read
 # engine: (classes it covers, coefficients fitted)
 ENGINES = {
     "vllm": (
-        "vllm 0.1 vllm 0.2 vllm 0.3",
+        "vllm 0.15 vllm 0.2 vllm 0.3",
         "compute_scale.bf16 compute_scale.fp8 weights_scale.bf16 weights_scale.fp8 experts_scale kv_scale "
-        "layer_us group_start_us step_ms request_us frontend_ms attention_scale",
+        "experts_compute_scale layer_us group_start_us step_ms request_us frontend_ms",
+    ),
+    "vllm-0.11": (
+        "vllm 0.11",
+        "compute_scale.bf16 compute_scale.fp8 weights_scale.bf16 layer_us group_start_us step_ms request_us "
+        "frontend_ms",
     ),
     "vllm-0.7.3": (
         "vllm 0.7",

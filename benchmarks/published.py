@@ -5,7 +5,8 @@ here, once and in words:
 
 - BLIS runs (vLLM 0.15.1): evenly spaced arrivals, constant lengths, 100 shared tokens of system prompt (96 in whole
   blocks), 128 requests at most; so says the harness that made them (inference-sim/sim-to-real-accuracy-validation,
-  tests/test_ground_truth.py and docs/plans). Rates follow the workload's name.
+  tests/test_ground_truth.py and docs/plans). Rates follow the workload's name; runs called `-lite` whose table gives
+  the full rate get 0.3 of it, the ratio of the two general workloads (2.5 to 6 against 8 to 20 requests per second).
 - aiconfigurator rows: a closed loop that starts all at once, prompts and answers from 80 to 100 % of the named length
   (InferenceMAX's random range), ten requests per place in the dumps of 2026 and five in the others; rows without a
   precision are 16-bit ones.
@@ -52,6 +53,7 @@ METRICS = {
 }
 SHARED_TOKENS = 96
 ROUNDS = 10
+LITE = 0.3
 
 # Cards as their data sheets have them: architecture, GiB seen by CUDA, GB/s, TFLOP/s (bf16 or fp16 with 32-bit sums,
 # fp8, int8), link
@@ -227,7 +229,8 @@ def _workload(row: dict[str, str], lengths: list[int]) -> Workload | str:
         count = int(found[0]) if found else 2000
         return _make(np.zeros(count), np.full(count, inputs), np.full(count, outputs))
     seconds = [float(found) for found in re.findall(r"([\d.]+)s", load)][0]
-    rates = [float(rate) for rate in load.split(" rps")[0].split("->")]
+    lite = LITE if "-lite" in row["case_id"] and "-lite" not in row["workload"] else 1.0
+    rates = [lite * float(rate) for rate in load.split(" rps")[0].split("->")]
     gaps = np.concatenate([np.full(int(rate * seconds), 1 / rate) for rate in rates])
     count = len(gaps)
     return _make(np.cumsum(gaps), np.full(count, inputs), np.full(count, outputs), shared=SHARED_TOKENS / inputs)

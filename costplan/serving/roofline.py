@@ -29,6 +29,7 @@ SPEED_DEFAULTS = {
     "compute_scale": 1.0,  # arithmetic of matrix products against the measured kernels (clocks fall under load)
     "weights_scale": 1.0,  # reading weights, likewise
     "experts_scale": 1.0,
+    "experts_compute_scale": 1.0,  # their arithmetic alone: large steps lose more, to routing and uneven experts
     "attention_scale": 1.0,
     "kv_scale": 1.0,
     "layer_us": 8.0,  # small kernels of a layer: norms, rotary embedding, cache writes, residuals
@@ -177,7 +178,7 @@ def _expert_seconds(
     peak = Peak(gpu.flops[precision.arithmetic], gpu.bandwidth_bytes_s)
     distinct = routed.experts * (1.0 - (1.0 - routed.per_token / routed.experts) ** tokens)
     rows = tokens * routed.per_token
-    operations = 2.0 * routed.expert_parameters * (rows + product.tile * distinct)
+    operations = 2.0 * routed.expert_parameters * (rows + product.tile * distinct) * speed["experts_compute_scale"]
     activations = 2.0 * rows * (2 * routed.hidden + 3 * routed.width)
     weights = distinct * routed.expert_parameters * precision.weight_bytes
     seconds = routed.layers * product.seconds(operations, weights, activations, peak)
