@@ -42,6 +42,7 @@ class Today:
     provider: str
     usd_request: float
     how: str
+    basis: Basis = "priced"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -115,7 +116,7 @@ def _columns(run: Run, self_usd: float) -> Columns:
     term = f"{run.supply.term} GPUs" + (f" of {run.supply.cloud}" if run.supply.cloud not in ("", "owned") else "")
     usd = today.usd_request * requests
     return Columns(
-        api=column(usd, today.usd_request * draws.requests, "priced", model=today.model, how=today.how),
+        api=column(usd, today.usd_request * draws.requests, today.basis, model=today.model, how=today.how),
         open_model_api=column(float(here.api_usd[0]), draws.api_usd, "estimated", model=run.model.id, how=sold),
         self_host=column(self_usd, draws.self_usd, "simulated", model=run.model.id, how=f"{precision}, {term}"),
     )

@@ -76,9 +76,8 @@ def break_evens(case: Case, here: Outcome, draws: Outcome, growth: tuple[float, 
     if (limit := _price_limit(here, gain)) > 0:
         why += f"; below ${limit:,.2f} per GPU-hour there is such a volume"
     cheaper = float(here.saving[0]) > 0
-    no_month = "self-hosting costs more every month at this volume" + (
-        "" if growth[0] else ", and no --growth is given"
-    )
+    no_month = f"in {MONTHS} months self-hosting is not cheaper in total"
+    no_month += "" if growth[0] or cheaper else "; no --growth is given"
     return BreakEvens(
         requests_per_day=reached(volume, draws.volume, "requests/day", note=why if isnan(volume) else ""),
         usd_per_gpu_hour=reached(
@@ -87,9 +86,7 @@ def break_evens(case: Case, here: Outcome, draws: Outcome, growth: tuple[float, 
         ),
         month=reached(
             month, draws.month(growth[1]), "month",
-            note=("the one-off work is not earned back" if cheaper else no_month) + f" within {MONTHS} months"
-            if isnan(month)
-            else "by its end self-hosting has cost less in total, moving included",
+            note=no_month if isnan(month) else "by its end self-hosting has cost less in total, moving included",
         ),
         crossings=[
             CrossingRow(

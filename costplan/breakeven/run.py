@@ -99,7 +99,8 @@ def _today(traffic: Traffic, plan: Plan | None, day: date | None) -> Today:
         priced = plan.prices if plan else []
         provider = next((row.provider for row in priced if row.model == traffic.api_model), "")
         return Today(
-            model=traffic.api_model, provider=provider, usd_request=traffic.api_usd_request.value, how=traffic.api_how
+            model=traffic.api_model, provider=provider, usd_request=traffic.api_usd_request.value, how=traffic.api_how,
+            basis=plan.after.defensible.cost_usd_month.basis if plan else "priced",
         )  # fmt: skip
     price = api_price(traffic.api_model, _shape(traffic), day)
     cached = f", {traffic.cached_share:.0%} of the prompt read from its cache" if traffic.cached_share else ""

@@ -145,11 +145,13 @@ def _of_logs(logs: list[str], engine: str, bar: Any) -> tuple[Any, Any]:
     from costplan.analyze import analyze
     from costplan.capacity.trace import read_trace
     from costplan.profiles.engines import find_engine
-    from costplan.settings import AnalyzeSettings
+    from costplan.settings import AnalyzeSettings, resolve
 
-    plan = analyze(logs, AnalyzeSettings(), dict.fromkeys(AnalyzeSettings.__slots__, "default"), bar)
-    trace = read_trace(logs, AnalyzeSettings(), find_engine(engine).block_size, bar)
-    return plan, trace.workload
+    settings, origins = resolve(AnalyzeSettings, {})
+    plan = analyze(logs, settings, origins, bar)
+    if plan.ingest.span.days is None:
+        return plan, None
+    return plan, read_trace(logs, settings, find_engine(engine).block_size, bar).workload
 
 
 def _of_plan(name: str) -> Any:

@@ -14,7 +14,7 @@ from costplan.results.breakeven import Breakeven, Column, CurveRow, Reached, Sen
 
 _TOP = 6
 _CHART_ROWS, _CHART_COLUMNS = 11, 64
-_BAR = 12
+_BAR = 8
 LEGEND = "= priced   ≈ modelled   ? assumed   [low … high] 95% of the draws over the stated ranges"
 Row = tuple[str, str]
 
@@ -119,8 +119,8 @@ def tornado_rows(document: Breakeven, top: int | None = _TOP) -> list[list[str]]
 
 
 def _ends(row: Sensitivity) -> list[str]:
-    days = ["none" if each is None else numbers.count(each) for each in row.requests_per_day]
-    low, high = (numbers.saving(each) for each in row.saving_usd_month)
+    days = ["none" if each is None else numbers.compact(each) for each in row.requests_per_day]
+    low, high = (numbers.saving(each, 0) for each in row.saving_usd_month)
     return [f"{low} … {high}", f"{days[0]} … {days[1]}" if days != ["none", "none"] else "none"]
 
 

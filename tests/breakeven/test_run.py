@@ -5,9 +5,14 @@ from math import inf
 from typing import Any
 
 import jsonschema
+import msgspec
+import numpy as np
 import pytest
+from costplan.breakeven.traffic import stated_traffic, with_arrivals
 from costplan.errors import CostplanError, UsageError
+from costplan.results import GroupRow
 from costplan.results.breakeven import Breakeven, breakeven_schema, breakeven_to_json
+from costplan.settings import BreakevenSettings
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -219,6 +224,31 @@ def test_a_plan_brings_its_traffic_its_cost_and_its_levers():
     assert document.traffic["origin"] == "plan.json" and not document.traffic["volume_assumed"]
     served = plan.baseline.requests_month * plan.ingest.priced / plan.ingest.requests
     assert document.traffic["requests_per_day"]["value"] <= served / DAYS * (1 + 1e-9)
+
+
+def test_a_log_of_an_hour_has_no_shape_of_its_own():
+    """All of its calls lie in one hour of the day: 24 times the mean, were that a day."""
+    plan, change = example_plan(), msgspec.structs.replace
+    row = GroupRow(key="14", requests=100, cost_usd=1, share=1, input_tokens=1, output_tokens=1)
+    plan = change(
+        plan, unit_economics=change(plan.unit_economics, by_hour=[row], by_day=[change(row, key="2026-11-01")])
+    )
+    hour = change(plan.ingest, span=change(plan.ingest.span, days=1 / 24))
+    assert compare(plan).traffic["hour_peak"] == pytest.approx(24)
+    assert compare(change(plan, ingest=hour), requests_per_day=1000.0).traffic["hour_peak"] == 1.6
+
+
+def test_arrivals_of_a_trace_go_before_the_hours_of_a_plan():
+    """Two days in which one hour of each has ten times the requests of the others: 10 x 24 / 33 of the mean."""
+    minutes = np.arange(2 * 24 * 60)
+    busy = np.where(minutes // 60 % 24 == 14, 10, 1)
+    arrivals = np.repeat(minutes * 60.0, busy * 10)
+    arrivals = np.append(arrivals, 2 * 24 * 3600.0)
+    traffic = with_arrivals(stated_traffic(BreakevenSettings()), arrivals)
+    assert traffic.hour_peak.value == pytest.approx(240 / 33)
+    assert traffic.burst.value == pytest.approx(1.0)
+    short = with_arrivals(stated_traffic(BreakevenSettings()), arrivals[:1000])
+    assert short.hour_peak.value == 1.6
 
 
 def test_another_volume_scales_the_plan():

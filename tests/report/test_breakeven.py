@@ -13,10 +13,15 @@ from tests.breakeven.stand_in import compare, use
 from tests.report.example_plan import HOSTILE, hostile
 
 CASES: dict[str, dict[str, Any]] = {
-    "default": {},
+    "default": {"open_price": "0.59/0.79"},
     "cheap_gpus": {"open_price": "2/4", "gpu_price": 1.0, "requests_per_day": 400_000.0, "growth": "15%/month"},
     "eights": {"cloud": "aws", "term": "reserved", "requests_per_day": 3_000_000.0, "open_price": "1/2"},
-    "owned": {"cloud": "owned", "requests_per_day": 200_000.0, "api_model": "claude-sonnet-4-5"},
+    "owned": {
+        "cloud": "owned",
+        "open_price": "0.59/0.79",
+        "requests_per_day": 200_000.0,
+        "api_model": "claude-sonnet-4-5",
+    },
 }
 Golden = Callable[[str, str], None]
 
