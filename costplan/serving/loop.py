@@ -12,16 +12,15 @@ Only numbers, indices and named fields are used: the same code runs compiled on 
 lists of plain objects (see `simulator`). Throughout, m: machine, f: fleet, s: state, a: a replica, x: a request.
 """
 
-from math import ceil, log, sqrt
+from math import ceil, sqrt
 from typing import Any
 
 from costplan.serving.blocks import blocks_of, hold, known_blocks, register, release, take
+from costplan.serving.gaps import count_gaps
 from costplan.serving.queues import enqueue, link, push_end, remove_end, unlink
 from costplan.serving.state import Fleet, Machine, State
 
 ROUND_ROBIN, LEAST_LOADED, PREFIX_AFFINITY, SHARED_QUEUE = range(4)
-ITL_FLOOR_S, ITL_RATIO, ITL_BINS = 1e-5, 1.01, 1852
-_LOG_RATIO = log(ITL_RATIO)
 _NEVER = 1e300
 _AFFINITY_SLACK = 4
 """A replica that knows the prefix is taken while it has at most twice the least load plus this many requests."""
@@ -207,7 +206,7 @@ def _mixed_step(m: Machine, s: State, a: Any, prompt_tokens: int) -> None:
     duration += m.window_s * _windowed(m, s, a, 1.0) + m.request_s * (decoding + working)
     _tick(a, duration, 1, tokens)
     if decoding:
-        _gaps(s, duration, 0.0, 1, decoding)
+        count_gaps(s, duration, 0.0, 1, decoding)
         a.step += 1
         _end_finished(m, s, a)
     finished = 0
@@ -241,7 +240,7 @@ def _decode_steps(m: Machine, s: State, a: Any, most: int, until: float) -> None
         steps = max(1, min(steps, ceil(guess)))
     take(m, s, a, _blocks_for(m, s, a, steps))
     _tick(a, steps * first + 0.5 * slope * steps * (steps - 1), steps, steps * decoding * m.lookahead)
-    _gaps(s, first, slope, steps, decoding)
+    count_gaps(s, first, slope, steps, decoding)
     a.context += m.gain * decoding * steps
     a.step += steps
     _end_finished(m, s, a)
@@ -252,24 +251,6 @@ def _tick(a: Any, duration: float, steps: int, tokens: int) -> None:
     a.busy_s += duration
     a.steps += steps
     a.tokens += tokens
-
-
-def _gaps(s: State, first: float, slope: float, steps: int, decoding: int) -> None:
-    """Count the gaps between tokens of `steps` steps that last first, first + slope, ..."""
-    last = first + slope * (steps - 1)
-    t = s.totals[0]
-    t.gaps_s += 0.5 * (first + last) * steps * decoding
-    t.longest_gap_s = max(t.longest_gap_s, last)
-    done = 0
-    while done < steps:
-        now = first + slope * done
-        place = min(ITL_BINS - 1, max(0, int(log(max(now, ITL_FLOOR_S) / ITL_FLOOR_S) / _LOG_RATIO)))
-        count = steps - done
-        if slope > 0.0:
-            edge = ITL_FLOOR_S * ITL_RATIO ** (place + 1)
-            count = min(count, max(1, ceil((edge - now) / slope)))
-        s.itl[place] += count * decoding
-        done += count
 
 
 def _windowed(m: Machine, s: State, a: Any, ahead: float) -> float:
@@ -375,7 +356,7 @@ def _emit_first(m: Machine, s: State, a: Any, x: Any) -> None:
     if x.emitted == 1:
         x.first_s = now
     else:
-        _gaps(s, now - x.left_s, 0.0, 1, 1)
+        count_gaps(s, now - x.left_s, 0.0, 1, 1)
     if x.emitted >= x.output:
         _finish(m, s, a, x, x.target)
         return

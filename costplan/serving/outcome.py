@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from costplan.serving.loop import ITL_BINS, ITL_FLOOR_S, ITL_RATIO
+from costplan.serving.gaps import ITL_BINS, ITL_FLOOR_S, ITL_RATIO
 
 ITL_EDGES_S: NDArray[np.float64] = np.array([ITL_FLOOR_S * ITL_RATIO**i for i in range(ITL_BINS + 1)], dtype=np.float64)
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costplan.errors import CostplanError
-from costplan.serving import blocks, loop, queues, state
+from costplan.serving import blocks, gaps, loop, queues, state
 from costplan.serving.engine import EngineConfig
 from costplan.serving.outcome import ITL_EDGES_S, Outcome
 from costplan.serving.step_time import StepTime
@@ -134,7 +134,7 @@ def _state(step: StepTime, workload: Workload, m: state.Machine, f: state.Fleet)
         base_s=np.ascontiguousarray(step.base_s, np.float64), shared_ids=workload.shared_ids.astype(np.int64),
         replicas=replicas, requests=requests, nodes=np.zeros(m.shared_nodes + n, state.NODE),
         prompts=np.zeros(f.replicas * m.max_seqs, np.int64), ends=np.zeros(f.replicas * m.max_seqs, state.END),
-        phases=np.zeros(f.replicas * m.growth, np.int64), itl=np.zeros(loop.ITL_BINS, np.int64), totals=totals,
+        phases=np.zeros(f.replicas * m.growth, np.int64), itl=np.zeros(gaps.ITL_BINS, np.int64), totals=totals,
     )  # fmt: skip
 
 
@@ -188,7 +188,7 @@ def _compiled() -> ModuleType:
     compile_one: Any = cast(Any, numba).njit(cache=True, error_model="numpy", _nrt=False)
     known: dict[str, Any] = {}
     twin = loop
-    for plain in (blocks, queues, loop):
+    for plain in (blocks, queues, gaps, loop):
         spec = spec_from_file_location(f"{plain.__name__}_compiled", str(plain.__file__))
         assert spec is not None and spec.loader is not None
         twin = sys.modules[spec.name] = module_from_spec(spec)  # numba finds cached code by module name

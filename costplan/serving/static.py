@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costplan.errors import CostplanError
-from costplan.serving.loop import ITL_BINS, ITL_FLOOR_S, ITL_RATIO
+from costplan.serving.gaps import ITL_BINS, ITL_FLOOR_S, ITL_RATIO
 from costplan.serving.outcome import ITL_EDGES_S, Outcome
 from costplan.serving.step_time import StepTime
 from costplan.serving.workload import Workload
