@@ -51,9 +51,9 @@ class Hours:
         return np.max(self.sums / np.maximum(self.sums[self.peak_index], 1), axis=1)
 
     def scaled(self, replicas: int) -> list[int]:
-        """Replicas by the hour, when the busiest needs so many."""
+        """Replicas by the hour, when the busiest needs so many: none is taken to need more until it fails."""
         needed = np.ceil(self.demand * replicas - 1e-9).astype(np.int64)
-        return np.clip(needed, 1, None).tolist()
+        return np.clip(needed, 1, replicas).tolist()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -88,18 +88,9 @@ def plan_capacity(
         if hours.peak.requests > SCREEN_REQUESTS:
             sized = _whole_hour(settings, slo, sized, hours, Path(folder), report)
     held = [(candidate.layout, found) for candidate, found in sized if found.replicas]
-    options, held = _ranked(settings, held, hours)
-    rows: list[FleetHour] = []
     warnings = trace_warnings(trace)
-    if options:
-        checked = check_hours(slo, *held[0], routing_of(settings.routing), trace, hours, settings.autoscale, report)
-        rows = checked.rows
-        if checked.replicas != held[0][1].replicas:
-            warnings.append(
-                f"An hour with fewer but burstier requests needs {checked.replicas} replicas, the busiest one "
-                f"{held[0][1].replicas}: the cheapest fleet is sized for it."
-            )  # fmt: skip
-            options[0] = fleet_option(settings, held[0][0], replace(held[0][1], replicas=checked.replicas), hours)
+    found = _checked(settings, slo, held, trace, hours, warnings, report)
+    options, held, rows = found.options, found.held, found.rows
     options = _marked(options)
     best = options[0] if options else None
     simulated = len(sized)
@@ -250,6 +241,38 @@ def _size_all(
 
     with executor(settings.workers or usable_cores()) as pool:
         return done + list(zip(waiting, pool.map(size, [job(each) for each in waiting], on_done), strict=True))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ranking:
+    options: list[FleetOption]
+    held: list[tuple[Layout, Sized]]
+    """What each option was made from."""
+    rows: list[FleetHour]
+    """The hours of the first option."""
+
+
+def _checked(
+    settings: CapacitySettings, slo: Slo, held: list[tuple[Layout, Sized]], trace: Trace, hours: Hours,
+    warnings: list[str], report: Progress | None,
+) -> _Ranking:  # fmt: skip
+    """Simulate the cheapest in every hour; where an hour needs more replicas, it is sized for that and ranked again."""
+    resized: list[str] = []
+    while True:
+        options, held = _ranked(settings, held, hours)
+        if not options:
+            return _Ranking([], [], [])
+        layout, sized = held[0]
+        checked = check_hours(
+            slo, layout, sized, routing_of(settings.routing), trace, hours, settings.autoscale, report
+        )
+        if checked.replicas == sized.replicas or layout.name in resized:
+            if resized:
+                names = ", ".join(resized)
+                warnings.append(f"Another hour than the busiest one is the hardest: sized for it were {names}.")
+            return _Ranking(options, held, checked.rows)
+        resized.append(layout.name)
+        held[0] = layout, replace(sized, replicas=checked.replicas)
 
 
 def _ranked(

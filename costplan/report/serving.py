@@ -36,6 +36,11 @@ def band(bands: dict[str, float], name: str) -> str:
     return f"±{100 * bands[name]:.0f}%" if name in bands else ""
 
 
+def headroom(share: float) -> str:
+    """The search for it ends at eight times the traffic."""
+    return "over 690%" if share > 6.9 else numbers.percent(share)
+
+
 def latency_rows(run: Simulation) -> list[tuple[str, Spread, str]]:
     """(name, figures, error band) of every latency."""
     return [
@@ -139,7 +144,7 @@ def option_row(option: FleetOption) -> list[str]:
         f"{option.replicas}{spare} x TP{option.tp} {option.gpu} {option.precision}",
         numbers.money(option.usd_month.value), numbers.interval(option.usd_month).replace(" range", "~"),
         seconds(option.ttft_p95_s), seconds(option.tpot_p95_s), seconds(option.e2e_p95_s),
-        numbers.percent(option.headroom_share), option.binding,
+        headroom(option.headroom_share), option.binding,
     ]  # fmt: skip
 
 
@@ -160,7 +165,7 @@ def capacity_facts(plan: Capacity) -> list[tuple[str, str]]:
         )
         target = f"; {best.binding_target} breaks first" if best.binding_target else ""
         rows.append(
-            ("Bound by", f"{best.binding}{target}; {numbers.percent(best.headroom_share)} more traffic would still fit")
+            ("Bound by", f"{best.binding}{target}; {headroom(best.headroom_share)} more traffic would still fit")
         )
     if plan.usd_per_mtok is not None and plan.usd_per_mtok.value is not None:
         rows.append(
