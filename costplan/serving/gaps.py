@@ -1,4 +1,4 @@
-"""The gaps between tokens (ITL) of a run: a histogram whose bins grow by 1 %, with the exact sum and maximum beside it."""
+"""The gaps between tokens (ITL) of a run: a histogram of bins that grow by 1 %, the exact sum and the maximum."""
 
 from math import ceil, log
 
