@@ -6,6 +6,7 @@ start of the step that first works on the request.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,21 +155,25 @@ def sustainable_req_s(outcome: Outcome, workload: Workload, edges_s: Floats | No
     """
     if workload.concurrency:
         return None
-    arrival, scheduled = outcome.arrival_s, np.sort(outcome.scheduled_s)
+    arrival: Floats = outcome.arrival_s
+    scheduled: Floats = np.sort(outcome.scheduled_s)
     if arrival[-1] <= arrival[0]:
         span = float(outcome.done_s.max() - arrival[0])
         return len(arrival) / span if len(arrival) > 1 else None
     edges = np.array([arrival[0], arrival[-1]]) if edges_s is None else np.minimum(edges_s, arrival[-1])
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in pairwise(map(float, edges)):
         middle = (start + end) / 2
-        arrived, begun = (
-            int(np.searchsorted(times, end, "right") - np.searchsorted(times, middle, "right"))
-            for times in (arrival, scheduled)
-        )
+        arrived, begun = _between(arrival, middle, end), _between(scheduled, middle, end)
         if arrived - begun > 5 + 3 * np.sqrt(arrived):
             # the queue is never empty until the last request that came in this stage has been started
-            until = max(float(end), float(np.max(outcome.scheduled_s, where=arrival <= end, initial=0.0)))
+            until = max(end, float(np.max(outcome.scheduled_s, where=arrival <= end, initial=0.0)))
             inside = np.minimum(outcome.done_s, until) - np.maximum(outcome.scheduled_s, middle)
             parts = np.clip(inside, 0, None) / np.maximum(outcome.done_s - outcome.scheduled_s, 1e-9)
-            return float(parts.sum()) / float(until - middle)
+            return float(parts.sum()) / (until - middle)
     return None
+
+
+def _between(times: Floats, start: float, end: float) -> int:
+    """Sorted times in (start, end]."""
+    first, last = np.searchsorted(times, np.array([start, end]), "right").tolist()
+    return last - first
