@@ -29,7 +29,14 @@ from costplan.results import (
     exact,
     unknown,
 )
-from costplan.units import MICROS_PER_SECOND, NANOS_PER_USD, SECONDS_PER_DAY, SECONDS_PER_MINUTE, TOKENS_PER_MTOK
+from costplan.units import (
+    MICROS_PER_SECOND,
+    NANOS_PER_USD,
+    SECONDS_PER_DAY,
+    SECONDS_PER_MINUTE,
+    TOKENS_PER_MTOK,
+    plural,
+)
 
 Kind = tuple[str, str, str, str, str, str]
 TOP = 50
@@ -374,7 +381,7 @@ def warnings_of(books: Books, volume: Volume) -> list[str]:
         found.append("the log is not in time order: cache simulations sort it by time")
     if books.span.null_timestamps:
         found.append(
-            f"{books.span.null_timestamps:,} requests carry no time: they are priced, but no cache can serve them"
+            f"{plural(books.span.null_timestamps, 'request')} without a time: priced, but no cache can serve them"
         )
     if volume.weight > 1:
         found.append(

@@ -15,7 +15,7 @@ from costplan.levers.prompt_cache import Policies
 from costplan.levers.response_cache import CacheSetting, Replayed
 from costplan.levers.rungs import Evidence
 from costplan.levers.sets import CachePrice, Prefixes
-from costplan.units import format_duration
+from costplan.units import format_duration, plural
 
 Ints = NDArray[np.int64]
 Facts = dict[str, Any]
@@ -69,6 +69,7 @@ def evidence_of(summary: Summary, cache: CacheFacts, prefix: PrefixFacts, weight
         sums["marked_requests"] > 0,
         sums["rest_requests"] > 0,
     )
+    them = "it" if sums["rest_requests"] == 1 else "them"
     return Evidence(
         present=tuple(lever for lever, is_there in enumerate(there) if is_there),
         facts=(response, prompt, prompt, batch, batch),
@@ -80,8 +81,8 @@ def evidence_of(summary: Summary, cache: CacheFacts, prefix: PrefixFacts, weight
                 prompt["logged"]["token_share"],
                 "cached tokens are not in the log",
             ),
-            f"{sums['marked_requests']:,} calls marked as able to wait",
-            f"{sums['rest_requests']:,} single calls, if none is waited for",
+            f"{plural(sums['marked_requests'], 'call')} marked as able to wait",
+            f"{plural(sums['rest_requests'], 'single call')}, if nobody waits for {them}",
         ),
         missing=_missing(summary, prefix),
     )

@@ -6,8 +6,9 @@ Texts that hold log strings are returned as they are: the renderer that prints t
 import re
 import shlex
 
-from costplan.report.numbers import UNKNOWN, compact, day, money, money_decimals, percent, plain, plural, saving, span
+from costplan.report.numbers import UNKNOWN, compact, day, money, money_decimals, percent, plain, saving, span
 from costplan.results import Books, Estimate, GroupRow, Opportunity, Plan, Rung
+from costplan.units import plural
 
 NO_CONTRACT = "list price, no contract given"
 LEGEND = "= counted or priced   ≈ modelled   ? assumed   [low … high] 95% interval, with ~ a plausible range"
@@ -137,7 +138,8 @@ def contract(plan: Plan) -> str:
 def rung_note(plan: Plan, rung: Rung) -> str:
     """The rung's one line: what it rests on, or what it needs; with the cash effect where a contract changes it."""
     money_, cash, usage = rung.marginal_usd_month, rung.cash_usd_month.value, rung.usage_usd_month.value
-    parts = ["not counted"] if money_.value is not None and money_.value < 0 else []
+    effect = rung.saving_share if money_.value is None else money_.value
+    parts = ["not counted"] if effect is not None and effect < 0 else []
     note = money_.note if rung_unknown(plan, rung) and (monthly(plan) or not rung.summary) else ""
     parts += [text for text in (rung.summary, note if note not in rung.summary else "") if text]
     if contract(plan) and cash is not None and cash != usage:

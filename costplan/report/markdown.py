@@ -109,9 +109,11 @@ def _ladder(plan: Plan) -> list[str]:
     rows: list[list[str]] = []
     for rung in plan.ladder:
         estimate, value = rung.marginal_usd_month, rung.marginal_usd_month.value
-        order = [] if rung.order_range is None else [numbers.saving(end, decimals) for end in rung.order_range]
+        order = (
+            [] if rung.order_range is None else [numbers.saving(end, decimals) for end in reversed(rung.order_range)]
+        )
         row = [*_safe(rung.label), "defensible" if rung.headline else "potential", numbers.saving(value, decimals)]
-        row += [numbers.interval(estimate, decimals, flip=value is not None and value < 0)]
+        row += [numbers.interval(estimate, decimals, saved=True)]
         row += ["" if rung.saving_share is None else numbers.percent(rung.saving_share)]
         row += ["" if value is None else estimate.basis, rung.risk]
         row += [numbers.saving(rung.standalone_usd_month.value, decimals), " … ".join(order)]
@@ -125,7 +127,7 @@ def _opportunities(plan: Plan) -> list[str]:
     decimals = facts.decimals(plan)
     rows = [
         [str(number), *_safe(facts.place(item, 60)), numbers.saving(item.usd_month.value, decimals)]
-        + [numbers.interval(item.usd_month, decimals), item.risk, facts.days_of_work(item.effort_days)]
+        + [numbers.interval(item.usd_month, decimals, saved=True), item.risk, facts.days_of_work(item.effort_days)]
         + [facts.payback(item.payback_days)]
         + _safe(item.evidence, item.next_experiment)
         for number, item in enumerate(plan.opportunities, start=1)

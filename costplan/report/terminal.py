@@ -12,6 +12,7 @@ from rich.text import Text
 from costplan.report import facts, numbers
 from costplan.report.numbers import plain
 from costplan.results import AfterTotal, Estimate, GroupRow, Plan, Rung
+from costplan.units import plural
 
 _BETWEEN = 4
 _TOP, _WARNINGS = 5, 4
@@ -50,7 +51,7 @@ def _head(plan: Plan, console: Console) -> None:
         heads.append("partial: first look only")
     line = Text(files, "bold").append("   " + " · ".join(heads), "not bold")
     problems = [facts.unpriced_gap(books)] if books.unpriced.requests else []
-    problems += [numbers.plural(books.skipped.total, "record") + " skipped"] if books.skipped.total else []
+    problems += [plural(books.skipped.total, "record") + " skipped"] if books.skipped.total else []
     trouble = Text("; ".join(problems), "yellow")
     fits = line.cell_len + trouble.cell_len + 3 <= console.width
     _put(console, line.append(("   " if fits else "\n") if problems else "").append_text(trouble))
@@ -109,7 +110,7 @@ def _rung(plan: Plan, rung: Rung) -> _Row:
     unknown = facts.rung_unknown(plan, rung)
     amount = numbers.UNKNOWN if unknown else numbers.saving(value, decimals) if value is not None else ""
     share = "" if rung.saving_share is None or unknown else numbers.percent(rung.saving_share)
-    spread = _spread(rung.marginal_usd_month, decimals, flip=value is not None and value < 0)
+    spread = _spread(rung.marginal_usd_month, decimals, saved=True)
     basis = numbers.mark(rung.marginal_usd_month)
     cells = ["  " + plain(rung.label, 40), amount, share.rjust(7) if share else "", basis, spread]
     colour = "yellow" if value is not None and value < 0 else "dim" if unknown else "green" if value else ""
@@ -127,8 +128,8 @@ def _after(plan: Plan, label: str, total: AfterTotal) -> _Row:
     return cells, " · ".join(filter(None, (per_1k, less))), "bold"
 
 
-def _spread(estimate: Estimate, decimals: int | None, *, flip: bool = False) -> str:
-    return numbers.interval(estimate, decimals, flip=flip).replace(" range", "~")
+def _spread(estimate: Estimate, decimals: int | None, *, saved: bool = False) -> str:
+    return numbers.interval(estimate, decimals, saved=saved).replace(" range", "~")
 
 
 def _first(plan: Plan, console: Console) -> None:
