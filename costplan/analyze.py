@@ -25,6 +25,7 @@ from costplan.costing import (
     merge_summaries,
 )
 from costplan.economics import (
+    UNPRICED,
     Kind,
     Tables,
     Volume,
@@ -33,6 +34,7 @@ from costplan.economics import (
     margin_of,
     mixed_clocks,
     moment,
+    nothing_priced,
     prices_of,
     unit_economics_of,
     warnings_of,
@@ -99,7 +101,8 @@ def analyze(
         cache, sets, prefix = _levers(run, replays, tables)
         month = trusted(month, sets.by_hour.keys, sets.by_hour.column(0))
         ladder = Ladder(
-            by_hour=sets.by_hour, by_site=sets.by_site, month=month, contract=bool(tables.rates.contract)
+            by_hour=sets.by_hour, by_site=sets.by_site,
+            month=Month(missing=UNPRICED) if nothing_priced(summary) else month, contract=bool(tables.rates.contract)
         )  # fmt: skip
         evidence = evidence_of(summary, cache, prefix, volume.weight)
         told = rungs_of(ladder, evidence)

@@ -40,6 +40,7 @@ from costplan.units import (
 
 Kind = tuple[str, str, str, str, str, str]
 TOP = 50
+UNPRICED = "no request has a price"
 _COLUMN = {name: index for index, name in enumerate(GROUP_COLUMNS)}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -79,6 +80,11 @@ def moment(us: int) -> datetime:
 def model_of(kind: Kind) -> str:
     """The model that answered, else the one asked for."""
     return kind[2] or kind[1] or "(no model)"
+
+
+def nothing_priced(summary: Summary) -> bool:
+    """Calls were made and none has a price: what they cost is unknown, not zero."""
+    return summary.counts["unpriced"] > 0 and not summary.counts["priced"]
 
 
 def unpriced_of(summary: Summary, tables: Tables) -> UnpricedBooks:
@@ -146,11 +152,18 @@ def baseline_of(
     """Today's cost: at call-date prices, at the price date, and a month of it. `by_hour` starts with today's cost."""
     counts = summary.counts
     at_price_date = int(summary.groups["kind"].column(_COLUMN["cost_price_date"]).sum())
-    parts = [int(part) / NANOS_PER_USD for part in summary.parts]
+    none = nothing_priced(summary)
+    parts = [None if none else int(part) / NANOS_PER_USD for part in summary.parts]
+
+    def sum_of(nanos: int) -> Estimate:
+        return unknown("USD", UNPRICED) if none else exact(nanos / NANOS_PER_USD, "USD", "priced")
+
     return Baseline(
-        cost_usd=exact(int(summary.parts.sum()) / NANOS_PER_USD, "USD", "priced"),
-        cost_usd_price_date=exact(at_price_date / NANOS_PER_USD, "USD", "priced"),
-        cost_usd_month=month.estimate(by_hour.keys, by_hour.column(0), "priced"),
+        cost_usd=sum_of(int(summary.parts.sum())),
+        cost_usd_price_date=sum_of(at_price_date),
+        cost_usd_month=unknown("USD/month", UNPRICED)
+        if none
+        else month.estimate(by_hour.keys, by_hour.column(0), "priced"),
         cost_usd_reported=summary.reported_nanos / NANOS_PER_USD if counts["reported_costs"] else None,
         price_date=price_date,
         requests=counts["requests"],
@@ -177,19 +190,24 @@ def unit_economics_of(
     priced = counts["priced"] * volume.weight
     tokens = (counts["input_tokens"] + counts["output_tokens"]) * volume.weight
     user_days = groups["user_day"]
+    none = nothing_priced(summary)
     seen = "at most: money is scaled up, but a sample misses some of them" if volume.weight > 1 else ""
     kinds, sites = groups["kind"], groups["site"]
     return UnitEconomics(
         per_request=_ratio(cost, priced, "USD/request", "no priced request"),
         per_1k_requests=_ratio(cost * 1000, priced, "USD/1k requests", "no priced request"),
         per_session=_ratio(
-            int(sessions[1].sum()) / NANOS_PER_USD, len(sessions[0]), "USD/session", "the log names no sessions", seen
+            int(sessions[1].sum()) / NANOS_PER_USD,
+            0 if none else len(sessions[0]),
+            "USD/session",
+            UNPRICED if none else "the log names no sessions",
+            seen,
         ),
         per_user_day=_ratio(
             int(user_days.column(0).sum()) / NANOS_PER_USD,
-            len(user_days.keys),
+            0 if none else len(user_days.keys),
             "USD/user-day",
-            "the log names no users",
+            UNPRICED if none else "the log names no users",
             seen,
         ),
         per_mtok_blended=_ratio(cost * TOKENS_PER_MTOK, tokens, "USD/Mtok", "no priced tokens"),
@@ -255,10 +273,12 @@ def _regroup(group: Keyed, names: list[str]) -> dict[str, Sums]:
 def _row(key: str, sums: Sums, cost: float, note: str = "") -> GroupRow:
     value = {name: int(sums[index]) for name, index in _COLUMN.items()}
     usd = value["cost"] / NANOS_PER_USD
+    unpriced = bool(value["unpriced"]) and not value["cost"]
     return GroupRow(
-        key=key, requests=value["requests"], cost_usd=usd, share=usd / cost if cost else 0.0,
+        key=key, requests=value["requests"], cost_usd=None if unpriced else usd,
+        share=None if unpriced else usd / cost if cost else 0.0,
         input_tokens=value["input"], output_tokens=value["output"], cache_read_tokens=value["cache_read"],
-        failed=value["failed"], note=note,
+        failed=value["failed"], unpriced=value["unpriced"], note=note or (UNPRICED if unpriced else ""),
     )  # fmt: skip
 
 
@@ -299,7 +319,7 @@ def _sessions(summary: Summary, sessions: tuple[NDArray[np.int64], NDArray[np.in
     return Sessions(
         sessions=len(steps),
         steps=_quantiles(np.sort(steps).astype(np.float64)),
-        cost_usd=_quantiles(cost / NANOS_PER_USD),
+        cost_usd={} if nothing_priced(summary) else _quantiles(cost / NANOS_PER_USD),
         history_share=share("history"),
         tools_share=share("tools"),
         tool_results_share=share("tool_result"),

@@ -303,7 +303,11 @@ def test_strict_ends_at_a_bad_line_or_at_a_call_without_a_price(tmp_path: Path):
 
 def test_without_prices_every_rung_says_what_it_needs(tmp_path: Path):
     plan = analyzed(tmp_path, [call(40_000 * n, model="acme-internal-7b") for n in range(5)]).plan
-    assert nanos(plan.baseline.cost_usd) == 0 and plan.ingest.unpriced.requests == 5
+    assert plan.ingest.unpriced.requests == 5
+    for unknown in (plan.baseline.cost_usd, plan.baseline.cost_usd_price_date, plan.baseline.cost_usd_month):
+        assert unknown.value is None and unknown.note == "no request has a price"
+    assert plan.baseline.cost_by.input is None and plan.after.defensible.cost_usd_month.value is None
+    assert all(each.marginal_usd_month.value is None for each in plan.ladder)
     assert plan.baseline.requests_month is not None and plan.baseline.requests_month > 0
     assert "needs prices" in rung(plan, "batch").marginal_usd_month.note
     assert rung(plan, "response_cache").evidence["break_even_hit_share"] is None

@@ -100,7 +100,7 @@ def session_facts(plan: Plan) -> list[str]:
     steps = ", ".join(f"{name} {value:,.0f}" for name, value in found.steps.items() if name in _QUANTILES)
     costs = ", ".join(f"{name} {money(value)}" for name, value in found.cost_usd.items() if name in _QUANTILES)
     lines = [f"{plural(found.sessions, 'session')}; calls in one: {steps}"]
-    lines += [] if unpriced_only(plan) else [f"Cost of a session: {costs}"]
+    lines += [f"Cost of a session: {costs}"] if costs else []
     shares = (
         ("re-sent history", found.history_share),
         ("system prompt", found.system_share),
@@ -175,11 +175,9 @@ def payback(days: float | None) -> str:
     return plural(max(1, round(days / 30.4)), "month") if days >= 90 else plural(max(1, round(days)), "day")
 
 
-def group_cost(plan: Plan, row: GroupRow, decimals: int | None) -> str:
+def group_cost(row: GroupRow, decimals: int | None) -> str:
     """An amount, or why there is none: an unpriced model is not a free one."""
-    if row.cost_usd == 0 and row.requests > row.failed and plan.ingest.unpriced.requests:
-        return "unpriced"
-    return money(row.cost_usd, decimals)
+    return "unpriced" if row.cost_usd is None else money(row.cost_usd, decimals)
 
 
 def identities(books: Books) -> list[str]:

@@ -88,18 +88,15 @@ def _today(plan: Plan) -> list[str]:
     ]
     parts = base.cost_by
     tokens = (
-        ("Input in total", numbers.compact(base.input_tokens), None),
+        ("Input in total", numbers.compact(base.input_tokens), ""),
         ("Input not cached", "", parts.input),
         ("Cache read", numbers.compact(base.cache_read_tokens), parts.cache_read),
         ("Cache write", numbers.compact(base.cache_write_tokens), parts.cache_write),
         ("Output", numbers.compact(base.output_tokens), parts.output),
         ("Other units", "", parts.other),
     )
-    decimals, none = numbers.money_decimals(base.cost_usd.value or 0), facts.unpriced_only(plan)
-    kinds = [
-        (name, n, "" if usd is None else numbers.UNKNOWN if none else numbers.money(usd, decimals))
-        for name, n, usd in tokens
-    ]
+    decimals = numbers.money_decimals(base.cost_usd.value or 0)
+    kinds = [(name, n, usd if isinstance(usd, str) else numbers.money(usd, decimals)) for name, n, usd in tokens]
     heads = "Figure | Value: | Interval | Basis | Note"
     return [_table(heads, rows), _table("Tokens in the log | Count: | Cost:", kinds)]
 
@@ -150,7 +147,7 @@ def _sessions(plan: Plan) -> list[str]:
 
 def _groups(plan: Plan) -> list[str]:
     unit = plan.unit_economics
-    hours = sorted(unit.by_hour, key=lambda row: (-row.cost_usd, -row.requests, row.key))
+    hours = sorted(unit.by_hour, key=lambda row: (-(row.cost_usd or 0), -row.requests, row.key))
     groups = (
         ("Model", unit.by_model),
         ("Call site", unit.by_call_site),
@@ -164,11 +161,11 @@ def _groups(plan: Plan) -> list[str]:
 
 
 def _group(plan: Plan, title: str, rows: list[GroupRow]) -> str:
-    decimals = numbers.money_decimals(max(row.cost_usd for row in rows))
+    decimals = numbers.money_decimals(max(row.cost_usd or 0 for row in rows))
     more = f", top {_TOP} of {numbers.count(len(rows))}" if len(rows) > _TOP else ""
-    noted = any(row.note for row in rows)
+    noted = title == "Call site" and any(row.note for row in rows)
     cells = [
-        [*_safe(row.key, facts.group_cost(plan, row, decimals)), numbers.percent(row.share) if row.share else ""]
+        [*_safe(row.key, facts.group_cost(row, decimals)), numbers.percent(row.share) if row.share else ""]
         + [numbers.count(row.requests), numbers.compact(row.input_tokens), numbers.compact(row.output_tokens)]
         + (_safe(row.note) if noted else [])
         for row in rows[:_TOP]

@@ -165,7 +165,7 @@ def _money(plan: Plan, console: Console) -> None:
 
 
 def _group(plan: Plan, title: str, rows: list[GroupRow]) -> Table:
-    decimals = numbers.money_decimals(max(row.cost_usd for row in rows))
+    decimals = numbers.money_decimals(max(row.cost_usd or 0 for row in rows))
     more = f", top {_TOP} of {numbers.count(len(rows))}" if len(rows) > _TOP else ""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
@@ -173,7 +173,7 @@ def _group(plan: Plan, title: str, rows: list[GroupRow]) -> Table:
         table.add_column(no_wrap=True, justify="right")
     table.add_row(Text(title + more, "bold"), *(Text(head, "dim") for head in ("in log", "share", "requests")))
     for row in rows[:_TOP]:
-        cost = plain(facts.group_cost(plan, row, decimals), 12)
+        cost = plain(facts.group_cost(row, decimals), 12)
         share = numbers.percent(row.share) if cost.startswith("$") else ""
         requests = numbers.count(row.requests)
         table.add_row(Text("  " + plain(_key(plan, row), 30)), Text(cost), Text(share), Text(requests, "dim"))

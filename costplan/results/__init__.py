@@ -119,11 +119,13 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CostParts(msgspec.Struct, frozen=True, kw_only=True):
-    input: float
-    cache_read: float
-    cache_write: float
-    output: float
-    other: float
+    """None where no request has a price."""
+
+    input: float | None
+    cache_read: float | None
+    cache_write: float | None
+    output: float | None
+    other: float | None
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,16 +148,18 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a breakdown; `share` is of the priced cost."""
+    """One line of a breakdown; `share` is of the priced cost. Both are None where no request of it has a price."""
 
     key: str
     requests: int
-    cost_usd: float
-    share: float
+    cost_usd: float | None
+    share: float | None
     input_tokens: int
     output_tokens: int
     cache_read_tokens: int = 0
     failed: int = 0
+    unpriced: int = 0
+    """Requests that the cost leaves out."""
     note: str = ""
 
 
@@ -164,6 +168,7 @@ class Sessions(msgspec.Struct, frozen=True, kw_only=True):
     steps: dict[str, float]
     """p50, p95, p99, max."""
     cost_usd: dict[str, float]
+    """Empty where no request has a price."""
     history_share: float | None
     """Share of input characters that is re-sent conversation history; likewise below. None without text."""
     tools_share: float | None
