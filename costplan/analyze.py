@@ -94,7 +94,7 @@ def analyze(
         price_day = _price_day(settings, log)
         summary, tables = _price(run, price_day)
         if settings.strict:
-            refuse_findings(log, summary)
+            refuse_findings(log, summary, tables)
         volume = _volume(summary)
         month = _month(settings, summary, volume)
         replays = _replays(run)

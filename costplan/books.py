@@ -9,9 +9,9 @@ from costplan.ingest.log import Log
 from costplan.levers import LADDER
 from costplan.levers.response_cache import LOOKUP_USD, STORE_USD_PER_GB_HOUR
 from costplan.prices import RateTable
-from costplan.results import Assumption, Books, Skipped, SkippedBooks
+from costplan.results import NO_MODEL, NO_USAGE, Assumption, Books, Skipped, SkippedBooks
 from costplan.settings import AnalyzeSettings
-from costplan.units import format_duration
+from costplan.units import format_duration, plural
 
 
 def books_of(log: Log, summary: Summary, tables: Tables, retries: int, *, partial: bool) -> Books:
@@ -53,7 +53,7 @@ def books_of(log: Log, summary: Summary, tables: Tables, retries: int, *, partia
     )
 
 
-def refuse_findings(log: Log, summary: Summary) -> None:
+def refuse_findings(log: Log, summary: Summary, tables: Tables) -> None:
     """--strict: a bad record or an unpriced call ends the run."""
     for reason in sorted(log.skipped):
         raise CostplanError(
@@ -61,9 +61,15 @@ def refuse_findings(log: Log, summary: Summary) -> None:
             hint="mend the log, or run without --strict to count and skip such records",
         )
     if summary.counts["unpriced"]:
+        reasons = {row.reason for row in unpriced_of(summary, tables).models}
+        mend = "give their prices with --prices FILE"
+        if reasons == {NO_MODEL}:
+            mend = "say what to price them as with --assume-model MODEL"
+        elif reasons <= {NO_USAGE, NO_MODEL}:
+            mend = "log the token counts (usage) of their replies"
         raise CostplanError(
-            f"{summary.counts['unpriced']} calls have no price, and --strict is set",
-            hint="run without --strict to see which, then give their prices with --prices FILE",
+            f"{plural(summary.counts['unpriced'], 'call')} without a price, and --strict is set",
+            hint=f"run without --strict to see which, then {mend}",
         )
 
 

@@ -14,6 +14,8 @@ from costplan.costing import GROUP_COLUMNS, PARTS, Keyed, Summary
 from costplan.month import Month
 from costplan.prices import RateTable, nearest
 from costplan.results import (
+    NO_MODEL,
+    NO_USAGE,
     Baseline,
     Books,
     CostParts,
@@ -93,9 +95,9 @@ def unpriced_of(summary: Summary, tables: Tables) -> UnpricedBooks:
     for kind_id, (requests, tokens) in _items(summary.groups["unpriced"]):
         kind = tables.kinds[kind_id]
         key = int(tables.kind_key[kind_id])
-        reason = tables.rates.describe(key).unpriced if key in tables.rates.unpriced else "no usage to price"
+        reason = tables.rates.describe(key).unpriced if key in tables.rates.unpriced else NO_USAGE
         if not (kind[1] or kind[2]):
-            reason = "the log names no model"
+            reason = NO_MODEL
         sums = found.setdefault((model_of(kind), kind[0], kind[4], reason), [0, 0])
         sums[0] += int(requests)
         sums[1] += int(tokens)
@@ -104,7 +106,7 @@ def unpriced_of(summary: Summary, tables: Tables) -> UnpricedBooks:
     models = [
         UnpricedModel(
             model=model, provider=provider, operation=operation, reason=reason, requests=sums[0], tokens=sums[1],
-            nearest=nearest(model) if reason not in ("the log names no model", "no usage to price") else [],
+            nearest=nearest(model) if reason not in (NO_MODEL, NO_USAGE) else [],
         )
         for (model, provider, operation, reason), sums in found.items()
     ]  # fmt: skip

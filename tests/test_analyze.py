@@ -10,6 +10,7 @@ from costplan.analyze import analyze
 from costplan.errors import CostplanError
 from costplan.levers import LADDER, mask_of
 from costplan.levers.response_cache import LOOKUP_USD, STORE_USD_PER_GB_HOUR
+from costplan.report import facts
 from costplan.results import Estimate, Plan, Rung, plan_from_json, to_json
 from costplan.settings import AnalyzeSettings, resolve
 from tests.levers.logs import FILLER, Seen, analyzed, call, claude, random_log
@@ -296,7 +297,7 @@ def test_strict_ends_at_a_bad_line_or_at_a_call_without_a_price(tmp_path: Path):
     path.write_text(json.dumps(call(0)) + "\n{torn\n")
     with pytest.raises(CostplanError, match="bad.jsonl:2"):
         analyzed(tmp_path, path, strict=True)
-    with pytest.raises(CostplanError, match="1 calls have no price"):
+    with pytest.raises(CostplanError, match="1 call without a price"):
         analyzed(tmp_path, [call(0, model="acme-internal-7b")], strict=True)
     analyzed(tmp_path, [call(0)], strict=True)
 
@@ -311,6 +312,23 @@ def test_without_prices_every_rung_says_what_it_needs(tmp_path: Path):
     assert plan.baseline.requests_month is not None and plan.baseline.requests_month > 0
     assert "needs prices" in rung(plan, "batch").marginal_usd_month.note
     assert rung(plan, "response_cache").evidence["break_even_hit_share"] is None
+
+
+def test_calls_without_token_counts_are_not_sent_to_look_for_a_price(tmp_path: Path):
+    bare = call(0)
+    del bare["response"]["usage"], bare["response"]["choices"]
+    with pytest.raises(CostplanError) as found:
+        analyzed(tmp_path, [bare], strict=True)
+    assert "token counts" in found.value.hint and "--prices" not in found.value.hint
+    plan = analyzed(tmp_path, [bare]).plan
+    assert "'gpt-4o-mini': no token counts" in facts.unpriced_gap(plan.ingest)
+    assert "--prices" not in facts.next_step(plan) and "token counts" in facts.next_step(plan)
+
+
+def test_without_times_a_cache_needs_times_and_not_other_calls(tmp_path: Path):
+    plan = analyzed(tmp_path, [call(None, f"Question {n}") for n in range(3)]).plan
+    for lever in ("response_cache", "prompt_cache"):
+        assert "needs times" in rung(plan, lever).marginal_usd_month.note
 
 
 def test_a_cache_with_little_room_hits_less(tmp_path: Path):

@@ -197,7 +197,10 @@ def first_break_of(parts: list[Prefixes], name: dict[int, str]) -> list[Facts]:
 
 def _missing(summary: Summary, prefix: PrefixFacts) -> tuple[str, ...]:
     counts, cut_lengths = summary.counts, prefix.cut_lengths
-    if counts["text:full"]:
+    untimed = counts["null_time"] >= counts["requests"]
+    if untimed:
+        text = "needs times: no call of the log says when it was made"
+    elif counts["text:full"]:
         text = "no request may be answered from a cache (tool calls, time words, high temperature)"
     elif counts["text:truncated"]:
         at = f" at {max(cut_lengths.values())} characters" if cut_lengths else ""
@@ -210,5 +213,7 @@ def _missing(summary: Summary, prefix: PrefixFacts) -> tuple[str, ...]:
         unpriced = "needs prices: no call could be priced"
         return text, unpriced, unpriced, unpriced, unpriced
     blocks = "no priced call goes to a provider with a known prompt cache" if prefix.sums["all_blocks"] else text
+    if counts["text:full"] and not untimed and not prefix.sums["all_blocks"]:
+        blocks = "needs times: no answered call has both its whole prompt and a time"
     batch = "no call is marked as able to wait: --batchable TAG"
     return text, blocks, blocks, batch, batch

@@ -7,14 +7,14 @@ import re
 import shlex
 
 from costplan.report.numbers import UNKNOWN, compact, day, money, money_decimals, percent, plain, saving, span
-from costplan.results import Books, Estimate, GroupRow, Opportunity, Plan, Rung
+from costplan.results import NO_MODEL, NO_USAGE, Books, Estimate, GroupRow, Opportunity, Plan, Rung, UnpricedModel
 from costplan.units import plural
 
 NO_CONTRACT = "list price, no contract given"
 LEGEND = "= counted or priced   ≈ modelled   ? assumed   [low … high] 95% interval, with ~ a plausible range"
 _GAP = 0.05
 _NOTHING = 0.0005
-_NO_MODEL = ("", "(no model)")
+_NO_NAME = ("", "(no model)")
 _QUANTILES = ("p50", "p95", "p99", "max")
 _TYPEABLE = re.compile(r"(?!-.)[\w./ :@%+=,~-]{1,60}", re.ASCII)
 
@@ -68,17 +68,22 @@ def unpriced_gap(books: Books) -> str:
     """What the amounts leave out for want of a price; empty where nothing."""
     if not books.unpriced.requests:
         return ""
-    models = ["no model name" if m.model in _NO_MODEL else f"'{plain(m.model, 32)}'" for m in books.unpriced.models]
+    models = [_unpriced_name(model) for model in books.unpriced.models]
     names = ", ".join(models[:3]) + (f" and {len(models) - 3} more" if len(models) > 3 else "")
     of = f" ({names})" if names else ""
     return f"{plural(books.unpriced.requests, 'request')} unpriced{of}, {percent(books.unpriced.token_share)} of tokens"
+
+
+def _unpriced_name(row: UnpricedModel) -> str:
+    name = "no model name" if row.model in _NO_NAME else f"'{plain(row.model, 32)}'"
+    return f"{name}: no token counts" if row.reason == NO_USAGE else name
 
 
 def scale(plan: Plan) -> list[str]:
     """How much the log holds: `19,366 requests`, `10 d to 2026-10-29`, `6 models`, `24.1M tokens`."""
     books, base = plan.ingest, plan.baseline
     ends = day(books.span.end)
-    models = sum(row.key not in _NO_MODEL for row in plan.unit_economics.by_model)
+    models = sum(row.key not in _NO_NAME for row in plan.unit_economics.by_model)
     tokens = base.input_tokens + base.output_tokens + books.unpriced.tokens
     facts = [plural(books.requests, "request"), span(books.span.days) + (f" to {ends}" if ends else "")]
     return [*facts, plural(models, "model") if models else "no model names", f"{compact(tokens)} tokens"]
@@ -215,10 +220,12 @@ def next_step(plan: Plan) -> str:
     books = plan.ingest
     if books.partial:
         return f"costplan analyze {log}"
-    nameless = sum(row.requests for row in books.unpriced.models if row.reason == "the log names no model")
+    nameless = sum(row.requests for row in books.unpriced.models if row.reason == NO_MODEL)
     if 2 * nameless > books.requests:
         return f"costplan analyze {log} --assume-model gpt-4o-mini --month-requests N"
     if unpriced_only(plan) or books.unpriced.token_share > _GAP:
+        if all(row.reason in (NO_USAGE, NO_MODEL) for row in books.unpriced.models):
+            return f"costplan analyze {log}, once the log holds each reply's token counts (usage)"
         return f"costplan analyze {log} --prices prices.yaml"
     if not monthly(plan):
         return f"costplan analyze {log} --month-requests N"

@@ -9,6 +9,9 @@ from typing import Any, Literal
 import msgspec
 
 PLAN_SCHEMA = "costplan/plan/1"
+NO_MODEL = "the log names no model"
+NO_USAGE = "no usage to price"
+"""Reasons of an unpriced call that no price list can mend."""
 
 Basis = Literal["reported", "priced", "measured", "simulated", "estimated", "assumed"]
 
