@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from costplan.books import assumptions_of, books_of, refuse_findings
+from costplan.books import assumptions_of, books_of, objections_of, refuse_findings
 from costplan.costing import (
     BucketJob,
     CostJob,
@@ -121,9 +121,15 @@ def analyze(
             ladder=told.rungs,
             opportunities=opportunities_of(ladder, evidence, told, tables.site_label.__getitem__, settings.day_rate),
             after=after_of(ladder, told, at_price_date(units.per_1k_requests, baseline)),
-            assumptions=assumptions_of(settings, origins, tables.rates, day),
+            assumptions=assumptions_of(
+                settings,
+                origins,
+                tables.rates,
+                day,
+                objections_of(settings, origins, log, tables, summary, sets.evidence["marked_requests"]),
+            ),
             prices=prices_of(summary, tables),
-            warnings=warnings_of(books, volume),
+            warnings=warnings_of(books, volume, month),
         )
 
 

@@ -6,6 +6,7 @@ log, and whatever divides money by calls or tokens divides by what the rows stan
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,8 @@ from costplan.units import (
 Kind = tuple[str, str, str, str, str, str]
 TOP = 50
 UNPRICED = "no request has a price"
+MIN_CALLS = 100
+"""Fewer calls than this make no month that one would plan with."""
 _COLUMN = {name: index for index, name in enumerate(GROUP_COLUMNS)}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -394,9 +397,30 @@ def prices_of(summary: Summary, tables: Tables) -> list[PriceUsed]:
     return sorted(rows, key=lambda row: (-row.requests, row.provider, row.model, row.tier, row.effective))
 
 
-def warnings_of(books: Books, volume: Volume) -> list[str]:
+def thin(books: Books, volume: Volume) -> str:
+    """Why a month made from this log says little: under MIN_CALLS calls, or days with calls on under half of its days.
+
+    Empty where it is thick enough, or too short for a month.
+    """
+    days = books.span.days
+    if days is None or days < 1:
+        return ""
+    timed = volume.hours >= 0
+    busy = len(np.unique(volume.hours[timed] // 24))
+    calls = round(float(volume.calls[timed].sum()))
+    whole = max(busy, ceil(days))
+    if calls >= MIN_CALLS and (2 * busy >= whole or whole < 4):
+        return ""
+    seen = f"{plural(calls, 'call')} on {busy:,} of {plural(whole, 'day')}"
+    rule = f"a month needs {MIN_CALLS} calls, and calls on half of the days"
+    return f"{seen}: too thin for a monthly figure to mean much ({rule}); --month-requests states a volume"
+
+
+def warnings_of(books: Books, volume: Volume, month: Month) -> list[str]:
     """Findings that change how the figures are to be read."""
     found: list[str] = []
+    if month.n_blocks and (sparse := thin(books, volume)):
+        found.append(sparse)
     if books.records and books.skipped.total / books.records > 0.01:
         found.append(f"{books.skipped.total / books.records:.1%} of the records could not be read: see the books")
     if books.span.backwards > 0.01 * books.requests:

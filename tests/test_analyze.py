@@ -338,6 +338,11 @@ def test_a_cache_with_little_room_hits_less(tmp_path: Path):
     assert rung(narrow, "response_cache").evidence["hits"]["exact"] == 0
 
 
+def test_calls_of_a_named_environment_can_wait_without_a_tag_or_a_feature(tmp_path: Path):
+    plan = analyzed(tmp_path, [call(n, f"Q{n}", environment="night") for n in range(3)], batchable=("night",)).plan
+    assert rung(plan, "batch").evidence["marked_requests"] == 3
+
+
 def test_an_assumed_model_prices_only_what_names_none(tmp_path: Path):
     """Two calls of 1,000 in and 100 out at gpt-4o-mini's $0.15 and $0.60 per Mtok: 2 x (150 + 60) micro-dollars."""
     named = [call(n, f"Question {n}") for n in range(3)]

@@ -172,6 +172,17 @@ def test_a_group_without_a_price_is_unknown_and_not_free(tmp_path: Path):
         assert (missing[key].cost_usd, missing[key].share) == (None, None) and missing[key].note
 
 
+def test_traffic_too_thin_for_a_month_is_called_so(tmp_path: Path):
+    """150 calls over 50 days are enough in number; on 2 of the days they say little about a month."""
+    even = [call(28_800 * n, f"Q{n}") for n in range(150)]
+    gappy = [call(600 * n, f"Q{n}") for n in range(149)] + [call(86_400 * 50 - 1, f"Q{n}") for n in range(200)]
+    assert analyzed(tmp_path, even).plan.warnings == []
+    assert analyzed(tmp_path, gappy).plan.warnings[0].startswith("349 calls on 3 of 50 days: too thin")
+    assert analyzed(tmp_path, even[:99]).plan.warnings[0].startswith("99 calls on 33 of 33 days: too thin")
+    assert analyzed(tmp_path, gappy, month_requests=1000).plan.warnings == []
+    assert analyzed(tmp_path, gappy[:9]).plan.warnings == []
+
+
 def test_hours_and_days_are_utc(tmp_path: Path):
     log = [call(3600 * hour) for hour in (0, 5, 29, 30)]
     unit = analyzed(tmp_path, log).plan.unit_economics

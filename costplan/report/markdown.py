@@ -216,7 +216,7 @@ def _prices(plan: Plan) -> list[str]:
 
 
 def _assumptions(plan: Plan) -> list[str]:
-    rows = [_safe(a.name, a.value, a.origin) for a in plan.assumptions]
+    rows = [_safe(a.name, "; ".join(filter(None, (a.value, a.note))), a.origin) for a in plan.assumptions]
     return [_table("Name | Value | Origin", rows)] if rows else []
 
 

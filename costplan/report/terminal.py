@@ -209,7 +209,9 @@ def _origins(plan: Plan, console: Console) -> None:
         source = " ".join(filter(None, (price.source, price.effective, *price.notes)))
         _hang(console, Text("Price  ", "bold"), Text(plain(f"{model}: {rates}; {source}", 400), "dim"))
     for item in plan.assumptions:
-        text = plain(f"{item.name} = {item.value}", 160) + plain(f" ({item.origin})", 80)
+        text = plain("; ".join(filter(None, (f"{item.name} = {item.value}", item.note))), 240) + plain(
+            f" ({item.origin})", 80
+        )
         _hang(console, Text("Assume ", "bold"), Text(text, "dim"))
 
 

@@ -255,6 +255,8 @@ class Assumption(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     value: str
     origin: str
+    note: str = ""
+    """What the log has to say against it, as one sentence."""
 
 
 class PriceUsed(msgspec.Struct, frozen=True, kw_only=True):
