@@ -251,6 +251,7 @@ def _month(settings: AnalyzeSettings, summary: Summary, volume: Volume) -> Month
         summary.time_max if timed else None,
         requests=volume.total,
         month_requests=settings.month_requests,
+        calls=(volume.hours, volume.calls),
         partial=settings.head is not None,
         mixed_clocks=mixed_clocks(summary),
     )
