@@ -102,12 +102,13 @@ def analyze(
         month = trusted(month, sets.by_hour.keys, sets.by_hour.column(0))
         ladder = Ladder(
             by_hour=sets.by_hour, by_site=sets.by_site,
-            month=Month(missing=UNPRICED) if nothing_priced(summary) else month, contract=bool(tables.rates.contract)
+            month=Month(missing=UNPRICED) if nothing_priced(summary) else month, contract=tables.rates.contract,
+            price_day=moment(price_day).date() if price_day is not None else None
         )  # fmt: skip
         evidence = evidence_of(summary, cache, prefix, volume.weight)
         told = rungs_of(ladder, evidence)
         day = moment(price_day).date().isoformat() if price_day is not None else None
-        baseline = baseline_of(summary, sets.by_hour, month, volume, day)
+        baseline = baseline_of(summary, sets.by_hour, month, volume, day, ladder.cash)
         revenue = settings.revenue_per_user
         margin = margin_of(summary, baseline, revenue) if revenue is not None else None
         retries = sum(part.retries for part in replays.replayed)
@@ -305,7 +306,7 @@ def _levers(run: _Run, replays: _Replays, tables: Tables) -> tuple[CacheFacts, S
     hits = np.zeros(sum(chunk.rows for chunk in run.log.chunks), dtype=np.uint8)
     for part in replays.replayed:
         hits[part.exact_gid] = 1
-        hits[part.normalised_gid] = 1
+        hits[part.normalised_gid] = 2
     hits_file = run.work / "hits.npy"
     np.save(hits_file, hits)
     policies, chosen = _policies(tables.rates), replays.settings[0]

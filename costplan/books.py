@@ -131,11 +131,10 @@ def assumptions_of(
     objections: Mapping[str, str],
 ) -> list[Assumption]:
     """What the figures take for granted, who said so, and what speaks against it."""
-    given = "given, but its terms are not applied yet: cash is taken to equal usage"
     listed = "none: list price, no contract given"
     if settings.prices is not None:
-        listed = f"prices of {settings.prices.name}, no minimum or commitment given"
-    contract = given if rates.contract else listed
+        listed = f"prices of {settings.prices.name}, no contract given"
+    contract = str(rates.contract) if rates.contract else listed
     newest = "newest listed prices (the log carries no dates)"
     rows = [
         ("contract", contract, origins.get("prices", "default")),

@@ -4,6 +4,7 @@ A logged call may stand for several (a sample): money is scaled up row by row, c
 log, and whatever divides money by calls or tokens divides by what the rows stand for.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import ceil
@@ -152,12 +153,19 @@ def _iso(us: int) -> str:
 
 
 def baseline_of(
-    summary: Summary, by_hour: Keyed, month: Month, volume: Volume, price_date: str | None
-) -> Baseline:  # fmt: skip
+    summary: Summary,
+    by_hour: Keyed,
+    month: Month,
+    volume: Volume,
+    price_date: str | None,
+    cash: Callable[[Estimate], Estimate | None],
+) -> Baseline:
     """Today's cost: at call-date prices, at the price date, and a month of it. `by_hour` starts with today's cost."""
     counts = summary.counts
     at_price_date = int(summary.groups["kind"].column(_COLUMN["cost_price_date"]).sum())
     none = nothing_priced(summary)
+    a_month = month.estimate(by_hour.keys, by_hour.column(0), "priced")
+    a_month = unknown("USD/month", UNPRICED) if none else a_month
     parts = [None if none else int(part) / NANOS_PER_USD for part in summary.parts]
 
     def sum_of(nanos: int) -> Estimate:
@@ -166,9 +174,8 @@ def baseline_of(
     return Baseline(
         cost_usd=sum_of(int(summary.parts.sum())),
         cost_usd_price_date=sum_of(at_price_date),
-        cost_usd_month=unknown("USD/month", UNPRICED)
-        if none
-        else month.estimate(by_hour.keys, by_hour.column(0), "priced"),
+        cost_usd_month=a_month,
+        cash_usd_month=cash(a_month),
         cost_usd_reported=summary.reported_nanos / NANOS_PER_USD if counts["reported_costs"] else None,
         price_date=price_date,
         requests=counts["requests"],

@@ -281,15 +281,19 @@ def test_a_call_site_without_a_name_never_takes_the_name_of_another(tmp_path: Pa
     assert sum(row.requests for row in rows) == 3
 
 
-def test_a_contract_is_said_to_be_given_and_not_applied(tmp_path: Path):
+def test_under_a_minimum_nothing_that_is_saved_is_cash(tmp_path: Path):
     prices = tmp_path / "prices.yaml"
-    prices.write_text("contract: {minimum_usd_month: 1000}\n")
+    prices.write_text("contract: {minimum_usd_month: 1000, minimum_until: 2026-12-31}\n")
     plan = analyzed(tmp_path, [call(0), call(60)], prices=prices, month_requests=100).plan
     stated = {item.name: item.value for item in plan.assumptions}["contract"]
-    assert "not applied" in stated
-    for each in plan.ladder:
-        assert each.cash_usd_month.value == each.usage_usd_month.value
-    assert "not applied" in plan.ladder[0].cash_usd_month.note
+    assert stated == "$1,000/month minimum until 2026-12-31"
+    assert plan.baseline.cash_usd_month is not None and value(plan.baseline.cash_usd_month) == 1000
+    cache = rung(plan, "response_cache")
+    assert value(cache.usage_usd_month) > 0 == value(cache.cash_usd_month)
+    over = analyzed(tmp_path, [call(0)], prices=prices, month_requests=100, price_date=date(2027, 1, 1)).plan
+    assert over.baseline.cash_usd_month is not None
+    assert over.baseline.cash_usd_month.value == over.baseline.cost_usd_month.value
+    assert analyzed(tmp_path, [call(0)], month_requests=100).plan.baseline.cash_usd_month is None
 
 
 def test_strict_ends_at_a_bad_line_or_at_a_call_without_a_price(tmp_path: Path):

@@ -140,6 +140,12 @@ def contract(plan: Plan) -> str:
     return "" if stated.lower().startswith(("none", "no contract", "list price")) else stated
 
 
+def in_cash(paid: Estimate | None, usage: Estimate) -> str:
+    """What a month of usage costs in cash, where a contract makes that another amount."""
+    known = paid is not None and paid.value is not None and paid.value != usage.value
+    return f"in cash {money(paid.value)}" if known and paid else ""
+
+
 def rung_note(plan: Plan, rung: Rung) -> str:
     """The rung's one line: what it rests on, or what it needs; with the cash effect where a contract changes it."""
     money_, cash, usage = rung.marginal_usd_month, rung.cash_usd_month.value, rung.usage_usd_month.value

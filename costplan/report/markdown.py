@@ -47,6 +47,7 @@ def _answer(plan: Plan) -> list[str]:
     amount += "" if amount == numbers.UNKNOWN else facts.today_suffix(plan)
     detail = (
         facts.per_1k(plan, plan.unit_economics.per_1k_requests),
+        facts.in_cash(plan.baseline.cash_usd_month, plan.baseline.cost_usd_month),
         *_safe(facts.contract(plan) or facts.NO_CONTRACT),
     )
     lines = [f"Today: **{amount}**" + "".join(f", {text}" for text in detail if text)]
@@ -66,7 +67,8 @@ def _after(plan: Plan, total: AfterTotal) -> str:
     amount = _known(plan, total.cost_usd_month, facts.decimals(plan))
     amount = f"**{amount}/month**" if amount != numbers.UNKNOWN else "" if less else numbers.UNKNOWN
     spread = numbers.interval(total.cost_usd_month, facts.decimals(plan))
-    return ", ".join(filter(None, (amount, spread, facts.per_1k(plan, total.per_1k_requests), less)))
+    cash = facts.in_cash(total.cash_usd_month, total.cost_usd_month)
+    return ", ".join(filter(None, (amount, spread, facts.per_1k(plan, total.per_1k_requests), less, cash)))
 
 
 def _today(plan: Plan) -> list[str]:

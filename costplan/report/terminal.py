@@ -97,6 +97,7 @@ def _today(plan: Plan) -> _Row:
     suffix = facts.today_suffix(plan) if known else ""
     notes = [
         facts.per_1k(plan, plan.unit_economics.per_1k_requests),
+        facts.in_cash(plan.baseline.cash_usd_month, estimate),
         plain(facts.contract(plan) or facts.NO_CONTRACT, 80),
     ]
     if not known:
@@ -125,7 +126,8 @@ def _after(plan: Plan, label: str, total: AfterTotal) -> _Row:
     amount = numbers.money(estimate.value, decimals) if known else "" if less else numbers.UNKNOWN
     spread = _spread(estimate, decimals) if known else ""
     cells = [label, amount, "/month" if known else "", numbers.mark(estimate) if known else "", spread]
-    return cells, " · ".join(filter(None, (per_1k, less))), "bold"
+    cash = facts.in_cash(total.cash_usd_month, estimate)
+    return cells, " · ".join(filter(None, (per_1k, less, cash))), "bold"
 
 
 def _spread(estimate: Estimate, decimals: int | None, *, saved: bool = False) -> str:

@@ -137,6 +137,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd_price_date: Estimate
     """The same rows at `--price-date`; the ladder and monthly figures start here."""
     cost_usd_month: Estimate
+    cash_usd_month: Estimate | None = None
+    """What is paid for the month that begins at the price date, under the contract; None without one."""
     cost_usd_reported: float | None
     """Sum of the costs the log itself states, where it states any; never mixed into the computed ones."""
     price_date: str | None
@@ -241,6 +243,8 @@ class Opportunity(msgspec.Struct, frozen=True, kw_only=True):
 
 class AfterTotal(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd_month: Estimate
+    cash_usd_month: Estimate | None = None
+    """What is paid under the contract; None without one."""
     per_1k_requests: Estimate
     saving_share: float | None
     levers: list[str]
