@@ -328,14 +328,15 @@ def _csv_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tupl
 
 
 def csv_header(source: Source) -> list[str]:
-    """The columns that a CSV file names; none for another file."""
+    """The columns that a CSV file names; none for another file, or for prose that was taken for one."""
     if source.kind != "csv":
         return []
     with _open(source) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
         try:
             header: list[str] = next(csv.reader(_text_lines(text), delimiter=source.delimiter), list[str]())
-            return [name.strip() for name in header]
+            names = [name.strip() for name in header]
+            return names if all(re.match(r"[^\W\d]", name) for name in names) else []
         except csv.Error:
             return []
 
