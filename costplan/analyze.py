@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from costplan.books import assumptions_of, books_of, refuse_findings
+from costplan.books import assumptions_of, books_of, objections_of, refuse_findings
 from costplan.costing import (
     BucketJob,
     CostJob,
@@ -25,6 +25,7 @@ from costplan.costing import (
     merge_summaries,
 )
 from costplan.economics import (
+    UNPRICED,
     Kind,
     Tables,
     Volume,
@@ -33,6 +34,7 @@ from costplan.economics import (
     margin_of,
     mixed_clocks,
     moment,
+    nothing_priced,
     prices_of,
     unit_economics_of,
     warnings_of,
@@ -92,19 +94,21 @@ def analyze(
         price_day = _price_day(settings, log)
         summary, tables = _price(run, price_day)
         if settings.strict:
-            refuse_findings(log, summary)
+            refuse_findings(log, summary, tables)
         volume = _volume(summary)
         month = _month(settings, summary, volume)
         replays = _replays(run)
         cache, sets, prefix = _levers(run, replays, tables)
         month = trusted(month, sets.by_hour.keys, sets.by_hour.column(0))
         ladder = Ladder(
-            by_hour=sets.by_hour, by_site=sets.by_site, month=month, contract=bool(tables.rates.contract)
+            by_hour=sets.by_hour, by_site=sets.by_site,
+            month=Month(missing=UNPRICED) if nothing_priced(summary) else month, contract=tables.rates.contract,
+            price_day=moment(price_day).date() if price_day is not None else None
         )  # fmt: skip
         evidence = evidence_of(summary, cache, prefix, volume.weight)
         told = rungs_of(ladder, evidence)
         day = moment(price_day).date().isoformat() if price_day is not None else None
-        baseline = baseline_of(summary, sets.by_hour, month, volume, day)
+        baseline = baseline_of(summary, sets.by_hour, month, volume, day, ladder.cash)
         revenue = settings.revenue_per_user
         margin = margin_of(summary, baseline, revenue) if revenue is not None else None
         retries = sum(part.retries for part in replays.replayed)
@@ -118,9 +122,15 @@ def analyze(
             ladder=told.rungs,
             opportunities=opportunities_of(ladder, evidence, told, tables.site_label.__getitem__, settings.day_rate),
             after=after_of(ladder, told, at_price_date(units.per_1k_requests, baseline)),
-            assumptions=assumptions_of(settings, origins, tables.rates, day),
+            assumptions=assumptions_of(
+                settings,
+                origins,
+                tables.rates,
+                day,
+                objections_of(settings, origins, log, tables, summary, sets.evidence["marked_requests"]),
+            ),
             prices=prices_of(summary, tables),
-            warnings=warnings_of(books, volume),
+            warnings=warnings_of(books, volume, month),
         )
 
 
@@ -242,6 +252,7 @@ def _month(settings: AnalyzeSettings, summary: Summary, volume: Volume) -> Month
         summary.time_max if timed else None,
         requests=volume.total,
         month_requests=settings.month_requests,
+        calls=(volume.hours, volume.calls),
         partial=settings.head is not None,
         mixed_clocks=mixed_clocks(summary),
     )
@@ -295,7 +306,7 @@ def _levers(run: _Run, replays: _Replays, tables: Tables) -> tuple[CacheFacts, S
     hits = np.zeros(sum(chunk.rows for chunk in run.log.chunks), dtype=np.uint8)
     for part in replays.replayed:
         hits[part.exact_gid] = 1
-        hits[part.normalised_gid] = 1
+        hits[part.normalised_gid] = 2
     hits_file = run.work / "hits.npy"
     np.save(hits_file, hits)
     policies, chosen = _policies(tables.rates), replays.settings[0]

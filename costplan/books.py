@@ -1,6 +1,10 @@
 """The books, the refusals of --strict and the assumptions of a plan: what was read, left out and taken for granted."""
 
 from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+
+import numpy as np
 
 from costplan.costing import Summary
 from costplan.economics import Tables, span_of, unpriced_of
@@ -8,10 +12,10 @@ from costplan.errors import CostplanError
 from costplan.ingest.log import Log
 from costplan.levers import LADDER
 from costplan.levers.response_cache import LOOKUP_USD, STORE_USD_PER_GB_HOUR
-from costplan.prices import RateTable
-from costplan.results import Assumption, Books, Skipped, SkippedBooks
+from costplan.prices import RateTable, nearest
+from costplan.results import NO_MODEL, NO_USAGE, Assumption, Books, Skipped, SkippedBooks
 from costplan.settings import AnalyzeSettings
-from costplan.units import format_duration
+from costplan.units import MICROS_PER_SECOND, format_duration, plural
 
 
 def books_of(log: Log, summary: Summary, tables: Tables, retries: int, *, partial: bool) -> Books:
@@ -53,7 +57,7 @@ def books_of(log: Log, summary: Summary, tables: Tables, retries: int, *, partia
     )
 
 
-def refuse_findings(log: Log, summary: Summary) -> None:
+def refuse_findings(log: Log, summary: Summary, tables: Tables) -> None:
     """--strict: a bad record or an unpriced call ends the run."""
     for reason in sorted(log.skipped):
         raise CostplanError(
@@ -61,21 +65,76 @@ def refuse_findings(log: Log, summary: Summary) -> None:
             hint="mend the log, or run without --strict to count and skip such records",
         )
     if summary.counts["unpriced"]:
+        reasons = {row.reason for row in unpriced_of(summary, tables).models}
+        mend = "give their prices with --prices FILE"
+        if reasons == {NO_MODEL}:
+            mend = "say what to price them as with --assume-model MODEL"
+        elif reasons <= {NO_USAGE, NO_MODEL}:
+            mend = "log the token counts (usage) of their replies"
         raise CostplanError(
-            f"{summary.counts['unpriced']} calls have no price, and --strict is set",
-            hint="run without --strict to see which, then give their prices with --prices FILE",
+            f"{plural(summary.counts['unpriced'], 'call')} without a price, and --strict is set",
+            hint=f"run without --strict to see which, then {mend}",
         )
 
 
+def objections_of(
+    settings: AnalyzeSettings, origins: dict[str, str], log: Log, tables: Tables, summary: Summary, marked: int
+) -> dict[str, str]:
+    """What the log says against the user's settings, by name of the assumption. `marked`: calls that can wait."""
+    found: dict[str, str] = {}
+    if origins["batchable"] != "default":
+        names = {*tables.tags, *(name for chunk in log.chunks for _, name, _ in chunk.sites)}
+        strangers = [name for name in settings.batchable if name not in names]
+        if strangers and (not marked or len(strangers) < len(settings.batchable)):
+            found["batchable"] = (
+                f"--batchable {', '.join(strangers)}: no tag, feature or environment of the log has this name"
+            )
+        elif not marked:
+            found["batchable"] = f"--batchable {', '.join(settings.batchable)}: none of these calls has a batch price"
+    if settings.assume_model:
+        priced_as = zip(tables.kind_key.tolist(), tables.kinds, strict=True)
+        mine = [key for key, kind in priced_as if kind[1] == settings.assume_model and not kind[2]]
+        if not mine:
+            found["model"] = f"--assume-model {settings.assume_model}: every call names its model, none is priced by it"
+        elif all(key in tables.rates.unpriced for key in mine):
+            near = nearest(settings.assume_model)
+            meant = f"did you mean {' or '.join(near)}?" if near else tables.rates.unpriced[mine[0]].unpriced
+            found["model"] = f"--assume-model {settings.assume_model}: no price known; {meant}"
+    if settings.price_date is not None:
+        unknown = _undated(settings.price_date, span_of(summary).start or "", tables)
+        if unknown:
+            found["price_date"] = (
+                f"--price-date {settings.price_date}: no price of that day is known for {', '.join(unknown[:3])}"
+                f"{f' and {len(unknown) - 3} more' if len(unknown) > 3 else ''}; the oldest known one is used"
+            )
+    return found
+
+
+def _undated(day: date, start: str, tables: Tables) -> list[str]:
+    """Models whose price on a day is a guess: their own price begins later, or nobody says when the listed one began
+    and the log begins after that day."""
+    day_us = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * MICROS_PER_SECOND
+    found: set[str] = set()
+    for key in set(tables.kind_key.tolist()) - set(tables.rates.unpriced):
+        row = int(tables.rates.lookup(np.array([key], np.int32), np.array([day_us]), np.zeros(1, np.int64))[0])
+        note = tables.rates.describe(key, row)
+        if (note.effective > day.isoformat()) or (not note.effective and day.isoformat() < start[:10]):
+            found.add(note.model)
+    return sorted(found)
+
+
 def assumptions_of(
-    settings: AnalyzeSettings, origins: dict[str, str], rates: RateTable, price_day: str | None
+    settings: AnalyzeSettings,
+    origins: dict[str, str],
+    rates: RateTable,
+    price_day: str | None,
+    objections: Mapping[str, str],
 ) -> list[Assumption]:
-    """What the figures take for granted, and who said so."""
-    given = "given, but its terms are not applied yet: cash is taken to equal usage"
+    """What the figures take for granted, who said so, and what speaks against it."""
     listed = "none: list price, no contract given"
     if settings.prices is not None:
-        listed = f"prices of {settings.prices.name}, no minimum or commitment given"
-    contract = given if rates.contract else listed
+        listed = f"prices of {settings.prices.name}, no contract given"
+    contract = str(rates.contract) if rates.contract else listed
     newest = "newest listed prices (the log carries no dates)"
     rows = [
         ("contract", contract, origins.get("prices", "default")),
@@ -102,4 +161,4 @@ def assumptions_of(
         ("engineer_day_usd", f"{settings.day_rate:g}", origins["day_rate"]),
         ("levers", ", ".join(LADDER), "physical order"),
     ]
-    return [Assumption(name=name, value=value, origin=origin) for name, value, origin in rows]
+    return [Assumption(name=n, value=value, origin=origin, note=objections.get(n, "")) for n, value, origin in rows]

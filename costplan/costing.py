@@ -23,7 +23,7 @@ Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Rows = dict[str, Any]
 
-GROUP_COLUMNS = ("requests", "cost", "cost_price_date", "input", "output", "cache_read", "failed")
+GROUP_COLUMNS = ("requests", "cost", "cost_price_date", "input", "output", "cache_read", "failed", "unpriced")
 PARTS = ("input", "cache_read", "cache_write", "output", "other")
 NO_HOUR = -(1 << 40)
 """Hour of the log of a row without a time."""
@@ -182,7 +182,7 @@ def summarise(rows: Rows, job: CostJob) -> Summary:
     ok, priced, time, user = rows["ok"], rows["priced"], rows["time_us"], rows["user"]
     columns = np.stack(
         [np.ones(len(ok), np.int64), rows["cost"], rows["cost_price_date"], rows["input_tokens"] * priced,
-         rows["output_tokens"] * priced, rows["cache_read_tokens"] * priced, ~ok],
+         rows["output_tokens"] * priced, rows["cache_read_tokens"] * priced, ~ok, rows["unpriced"]],
     ).T  # fmt: skip
     groups = _by_kind(rows, columns, job) | _by_time(rows, columns)
     groups["site"] = grouped(rows["site"], columns)

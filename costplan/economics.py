@@ -4,8 +4,10 @@ A logged call may stand for several (a sample): money is scaled up row by row, c
 log, and whatever divides money by calls or tokens divides by what the rows stand for.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,8 @@ from costplan.costing import GROUP_COLUMNS, PARTS, Keyed, Summary
 from costplan.month import Month
 from costplan.prices import RateTable, nearest
 from costplan.results import (
+    NO_MODEL,
+    NO_USAGE,
     Baseline,
     Books,
     CostParts,
@@ -29,10 +33,20 @@ from costplan.results import (
     exact,
     unknown,
 )
-from costplan.units import MICROS_PER_SECOND, NANOS_PER_USD, SECONDS_PER_DAY, SECONDS_PER_MINUTE, TOKENS_PER_MTOK
+from costplan.units import (
+    MICROS_PER_SECOND,
+    NANOS_PER_USD,
+    SECONDS_PER_DAY,
+    SECONDS_PER_MINUTE,
+    TOKENS_PER_MTOK,
+    plural,
+)
 
 Kind = tuple[str, str, str, str, str, str]
 TOP = 50
+UNPRICED = "no request has a price"
+MIN_CALLS = 100
+"""Fewer calls than this make no month that one would plan with."""
 _COLUMN = {name: index for index, name in enumerate(GROUP_COLUMNS)}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -74,15 +88,20 @@ def model_of(kind: Kind) -> str:
     return kind[2] or kind[1] or "(no model)"
 
 
+def nothing_priced(summary: Summary) -> bool:
+    """Calls were made and none has a price: what they cost is unknown, not zero."""
+    return summary.counts["unpriced"] > 0 and not summary.counts["priced"]
+
+
 def unpriced_of(summary: Summary, tables: Tables) -> UnpricedBooks:
     """Calls without a price, by model and reason, with their tokens and the nearest known names."""
     found: dict[tuple[str, str, str, str], list[int]] = {}
     for kind_id, (requests, tokens) in _items(summary.groups["unpriced"]):
         kind = tables.kinds[kind_id]
         key = int(tables.kind_key[kind_id])
-        reason = tables.rates.describe(key).unpriced if key in tables.rates.unpriced else "no usage to price"
+        reason = tables.rates.describe(key).unpriced if key in tables.rates.unpriced else NO_USAGE
         if not (kind[1] or kind[2]):
-            reason = "the log names no model"
+            reason = NO_MODEL
         sums = found.setdefault((model_of(kind), kind[0], kind[4], reason), [0, 0])
         sums[0] += int(requests)
         sums[1] += int(tokens)
@@ -91,7 +110,7 @@ def unpriced_of(summary: Summary, tables: Tables) -> UnpricedBooks:
     models = [
         UnpricedModel(
             model=model, provider=provider, operation=operation, reason=reason, requests=sums[0], tokens=sums[1],
-            nearest=nearest(model) if reason not in ("the log names no model", "no usage to price") else [],
+            nearest=nearest(model) if reason not in (NO_MODEL, NO_USAGE) else [],
         )
         for (model, provider, operation, reason), sums in found.items()
     ]  # fmt: skip
@@ -134,16 +153,29 @@ def _iso(us: int) -> str:
 
 
 def baseline_of(
-    summary: Summary, by_hour: Keyed, month: Month, volume: Volume, price_date: str | None
-) -> Baseline:  # fmt: skip
+    summary: Summary,
+    by_hour: Keyed,
+    month: Month,
+    volume: Volume,
+    price_date: str | None,
+    cash: Callable[[Estimate], Estimate | None],
+) -> Baseline:
     """Today's cost: at call-date prices, at the price date, and a month of it. `by_hour` starts with today's cost."""
     counts = summary.counts
     at_price_date = int(summary.groups["kind"].column(_COLUMN["cost_price_date"]).sum())
-    parts = [int(part) / NANOS_PER_USD for part in summary.parts]
+    none = nothing_priced(summary)
+    a_month = month.estimate(by_hour.keys, by_hour.column(0), "priced")
+    a_month = unknown("USD/month", UNPRICED) if none else a_month
+    parts = [None if none else int(part) / NANOS_PER_USD for part in summary.parts]
+
+    def sum_of(nanos: int) -> Estimate:
+        return unknown("USD", UNPRICED) if none else exact(nanos / NANOS_PER_USD, "USD", "priced")
+
     return Baseline(
-        cost_usd=exact(int(summary.parts.sum()) / NANOS_PER_USD, "USD", "priced"),
-        cost_usd_price_date=exact(at_price_date / NANOS_PER_USD, "USD", "priced"),
-        cost_usd_month=month.estimate(by_hour.keys, by_hour.column(0), "priced"),
+        cost_usd=sum_of(int(summary.parts.sum())),
+        cost_usd_price_date=sum_of(at_price_date),
+        cost_usd_month=a_month,
+        cash_usd_month=cash(a_month),
         cost_usd_reported=summary.reported_nanos / NANOS_PER_USD if counts["reported_costs"] else None,
         price_date=price_date,
         requests=counts["requests"],
@@ -170,19 +202,24 @@ def unit_economics_of(
     priced = counts["priced"] * volume.weight
     tokens = (counts["input_tokens"] + counts["output_tokens"]) * volume.weight
     user_days = groups["user_day"]
+    none = nothing_priced(summary)
     seen = "at most: money is scaled up, but a sample misses some of them" if volume.weight > 1 else ""
     kinds, sites = groups["kind"], groups["site"]
     return UnitEconomics(
         per_request=_ratio(cost, priced, "USD/request", "no priced request"),
         per_1k_requests=_ratio(cost * 1000, priced, "USD/1k requests", "no priced request"),
         per_session=_ratio(
-            int(sessions[1].sum()) / NANOS_PER_USD, len(sessions[0]), "USD/session", "the log names no sessions", seen
+            int(sessions[1].sum()) / NANOS_PER_USD,
+            0 if none else len(sessions[0]),
+            "USD/session",
+            UNPRICED if none else "the log names no sessions",
+            seen,
         ),
         per_user_day=_ratio(
             int(user_days.column(0).sum()) / NANOS_PER_USD,
-            len(user_days.keys),
+            0 if none else len(user_days.keys),
             "USD/user-day",
-            "the log names no users",
+            UNPRICED if none else "the log names no users",
             seen,
         ),
         per_mtok_blended=_ratio(cost * TOKENS_PER_MTOK, tokens, "USD/Mtok", "no priced tokens"),
@@ -248,10 +285,12 @@ def _regroup(group: Keyed, names: list[str]) -> dict[str, Sums]:
 def _row(key: str, sums: Sums, cost: float, note: str = "") -> GroupRow:
     value = {name: int(sums[index]) for name, index in _COLUMN.items()}
     usd = value["cost"] / NANOS_PER_USD
+    unpriced = bool(value["unpriced"]) and not value["cost"]
     return GroupRow(
-        key=key, requests=value["requests"], cost_usd=usd, share=usd / cost if cost else 0.0,
+        key=key, requests=value["requests"], cost_usd=None if unpriced else usd,
+        share=None if unpriced else usd / cost if cost else 0.0,
         input_tokens=value["input"], output_tokens=value["output"], cache_read_tokens=value["cache_read"],
-        failed=value["failed"], note=note,
+        failed=value["failed"], unpriced=value["unpriced"], note=note or (UNPRICED if unpriced else ""),
     )  # fmt: skip
 
 
@@ -292,7 +331,7 @@ def _sessions(summary: Summary, sessions: tuple[NDArray[np.int64], NDArray[np.in
     return Sessions(
         sessions=len(steps),
         steps=_quantiles(np.sort(steps).astype(np.float64)),
-        cost_usd=_quantiles(cost / NANOS_PER_USD),
+        cost_usd={} if nothing_priced(summary) else _quantiles(cost / NANOS_PER_USD),
         history_share=share("history"),
         tools_share=share("tools"),
         tool_results_share=share("tool_result"),
@@ -365,16 +404,37 @@ def prices_of(summary: Summary, tables: Tables) -> list[PriceUsed]:
     return sorted(rows, key=lambda row: (-row.requests, row.provider, row.model, row.tier, row.effective))
 
 
-def warnings_of(books: Books, volume: Volume) -> list[str]:
+def thin(books: Books, volume: Volume) -> str:
+    """Why a month made from this log says little: under MIN_CALLS calls, or days with calls on under half of its days.
+
+    Empty where it is thick enough, or too short for a month.
+    """
+    days = books.span.days
+    if days is None or days < 1:
+        return ""
+    timed = volume.hours >= 0
+    busy = len(np.unique(volume.hours[timed] // 24))
+    calls = round(float(volume.calls[timed].sum()))
+    whole = max(busy, ceil(days))
+    if calls >= MIN_CALLS and (2 * busy >= whole or whole < 4):
+        return ""
+    seen = f"{plural(calls, 'call')} on {busy:,} of {plural(whole, 'day')}"
+    rule = f"a month needs {MIN_CALLS} calls, and calls on half of the days"
+    return f"{seen}: too thin for a monthly figure to mean much ({rule}); --month-requests states a volume"
+
+
+def warnings_of(books: Books, volume: Volume, month: Month) -> list[str]:
     """Findings that change how the figures are to be read."""
     found: list[str] = []
+    if month.n_blocks and (sparse := thin(books, volume)):
+        found.append(sparse)
     if books.records and books.skipped.total / books.records > 0.01:
         found.append(f"{books.skipped.total / books.records:.1%} of the records could not be read: see the books")
     if books.span.backwards > 0.01 * books.requests:
         found.append("the log is not in time order: cache simulations sort it by time")
     if books.span.null_timestamps:
         found.append(
-            f"{books.span.null_timestamps:,} requests carry no time: they are priced, but no cache can serve them"
+            f"{plural(books.span.null_timestamps, 'request')} without a time: priced, but no cache can serve them"
         )
     if volume.weight > 1:
         found.append(

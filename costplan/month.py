@@ -20,11 +20,12 @@ LEVEL = 0.95
 UNIT = "USD/month"
 EDGE_US = 600 * MICROS_PER_SECOND
 """A day counts as full when the log begins, or ends, within ten minutes of midnight (0.7 % of it)."""
+_ONE_BLOCK = "all calls lie in one hour, which says nothing about others"
 _HOUR_US = SECONDS_PER_HOUR * MICROS_PER_SECOND
 _DAY_US = SECONDS_PER_DAY * MICROS_PER_SECOND
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Month:
     """How hourly sums become monthly figures; linear, so that parts add up to their whole."""
 
@@ -36,9 +37,12 @@ class Month:
     last_hour: int = 0
     block_hours: int = 1
     n_blocks: int = 0
-    """0: every month is `logs_per_month` logs, without spread."""
+    """0: every month is `logs_per_month` logs; it spreads as the cost per call does between the blocks of `calls`."""
     blocks_per_month: float = 0.0
     widen: float = 1.0
+    month_requests: float = 0.0
+    calls: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None
+    """(hours, calls in them) of the log, where the volume of a month is stated."""
 
     def value(self, hours: NDArray[np.int64], sums: NDArray[Any]) -> float | None:
         """A month's worth of an hourly series, in its own unit. Hours below zero have no time (see `estimate`)."""
@@ -59,8 +63,7 @@ class Month:
         if value is None:
             return unknown(UNIT, self.missing)
         if not self.n_blocks:
-            assumed = "assumed" if basis == "priced" else basis  # the volume is the user's word
-            return exact(value, UNIT, assumed, note or self.note)
+            return self._stated(hours, sums / NANOS_PER_USD, value, basis, note)
         blocks = self._blocks(hours, sums / NANOS_PER_USD)
         half = _student(self.n_blocks - 1) * float(blocks.std(ddof=1)) / sqrt(self.n_blocks)
         timed, untimed = (abs(float(sums[where].sum())) for where in (hours >= 0, hours < 0))
@@ -70,6 +73,35 @@ class Month:
         low = max(low, 0.0) if (sums >= 0).all() else low
         high = min(high, 0.0) if (sums <= 0).all() else high
         return Estimate(value=value, low=low, high=high, level=LEVEL, unit=UNIT, basis=basis, note=note or self.note)
+
+    def _stated(
+        self, hours: NDArray[np.int64], usd: NDArray[np.float64], value: float, basis: Basis, note: str
+    ) -> Estimate:
+        """A month of a stated volume, which has no spread; what a call costs has one, between the days of the log.
+
+        Ratio estimate (Cochran 1977, ch. 6): blocks with y_i USD and x_i calls, R = Σy / Σx; Student t interval of R
+        from the residuals y_i - R x_i. Days are the blocks, or hours where calls lie on fewer than three days.
+        """
+        assumed: Basis = "assumed" if basis == "priced" else basis  # the volume is the user's word
+        note = note or self.note
+        if self.calls is None:
+            return exact(value, UNIT, assumed, note)
+        when, calls = (column[self.calls[0] >= 0] for column in self.calls)
+        size, name = (24, "days") if len(np.unique(when // 24)) >= MIN_FULL_DAYS else (1, "hours")
+        blocks, block = np.unique(when // size, return_inverse=True)
+        timed = hours >= 0
+        n = len(blocks)
+        if n < 2:
+            return exact(value, UNIT, assumed, f"{note}; no interval: {_ONE_BLOCK if n else 'the calls have no times'}")
+        x = np.bincount(block, calls, n)
+        y = np.bincount(np.searchsorted(blocks, hours[timed] // size), usd[timed], n)
+        spread = sqrt(n / (n - 1) * float(((y - y.sum() / x.sum() * x) ** 2).sum())) / float(x.sum())
+        known, rest = float(abs(usd[timed].sum())), float(abs(usd[~timed].sum()))
+        half = _student(n - 1) * spread * self.month_requests * (1 + rest / known if known else 1.0)
+        low = max(value - half, 0.0) if (usd >= 0).all() else value - half
+        high = min(value + half, 0.0) if (usd <= 0).all() else value + half
+        note += f"; interval: cost per request over {n} {name} of the log"
+        return Estimate(value=value, low=low, high=high, level=LEVEL, unit=UNIT, basis=assumed, note=note)
 
     def _blocks(self, hours: NDArray[np.int64], sums: NDArray[Any]) -> NDArray[np.float64]:
         """Sum of the series in each block; the last one takes what is left of the hours that count."""
@@ -100,18 +132,21 @@ def month_of(
     *,
     requests: float,
     month_requests: float | None = None,
+    calls: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None,
     partial: bool = False,
     mixed_clocks: bool = False,
 ) -> Month:
     """Which part of the log makes the month.
 
     `start_us`, `end_us` bound the log (None: no row has a time); `mixed_clocks`: some rows carry dates, others only
-    offsets. `month_requests` replaces the extrapolation in time; `requests` are the calls that the log stands for.
+    offsets. `month_requests` replaces the extrapolation in time; `requests` are the calls that the log stands for,
+    `calls` the same by hour.
     """
     if month_requests is not None:
         return Month(
-            logs_per_month=month_requests / max(requests, 1), note=f"at {month_requests:,.0f} requests a month"
-        )
+            logs_per_month=month_requests / max(requests, 1), note=f"at {month_requests:,.0f} requests a month",
+            month_requests=month_requests, calls=calls,
+        )  # fmt: skip
     if partial:
         return Month(missing="a first look at part of the log gives no month: run without --head")
     if start_us is None or end_us is None:

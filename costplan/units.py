@@ -38,3 +38,8 @@ def parse_count(text: str) -> int:
     if match is None:
         raise ValueError(f"not a count: {text!r}")
     return round(float(match[1].replace("_", "")) * {"": 1, "k": 1_000, "m": 1_000_000}[match[2].lower()])
+
+
+def plural(number: int, noun: str) -> str:
+    """`1 request`, `2 requests`"""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -10,6 +10,7 @@ from costplan.analyze import analyze
 from costplan.errors import CostplanError
 from costplan.levers import LADDER, mask_of
 from costplan.levers.response_cache import LOOKUP_USD, STORE_USD_PER_GB_HOUR
+from costplan.report import facts
 from costplan.results import Estimate, Plan, Rung, plan_from_json, to_json
 from costplan.settings import AnalyzeSettings, resolve
 from tests.levers.logs import FILLER, Seen, analyzed, call, claude, random_log
@@ -280,15 +281,19 @@ def test_a_call_site_without_a_name_never_takes_the_name_of_another(tmp_path: Pa
     assert sum(row.requests for row in rows) == 3
 
 
-def test_a_contract_is_said_to_be_given_and_not_applied(tmp_path: Path):
+def test_under_a_minimum_nothing_that_is_saved_is_cash(tmp_path: Path):
     prices = tmp_path / "prices.yaml"
-    prices.write_text("contract: {minimum_usd_month: 1000}\n")
+    prices.write_text("contract: {minimum_usd_month: 1000, minimum_until: 2026-12-31}\n")
     plan = analyzed(tmp_path, [call(0), call(60)], prices=prices, month_requests=100).plan
     stated = {item.name: item.value for item in plan.assumptions}["contract"]
-    assert "not applied" in stated
-    for each in plan.ladder:
-        assert each.cash_usd_month.value == each.usage_usd_month.value
-    assert "not applied" in plan.ladder[0].cash_usd_month.note
+    assert stated == "$1,000/month minimum until 2026-12-31"
+    assert plan.baseline.cash_usd_month is not None and value(plan.baseline.cash_usd_month) == 1000
+    cache = rung(plan, "response_cache")
+    assert value(cache.usage_usd_month) > 0 == value(cache.cash_usd_month)
+    over = analyzed(tmp_path, [call(0)], prices=prices, month_requests=100, price_date=date(2027, 1, 1)).plan
+    assert over.baseline.cash_usd_month is not None
+    assert over.baseline.cash_usd_month.value == over.baseline.cost_usd_month.value
+    assert analyzed(tmp_path, [call(0)], month_requests=100).plan.baseline.cash_usd_month is None
 
 
 def test_strict_ends_at_a_bad_line_or_at_a_call_without_a_price(tmp_path: Path):
@@ -296,17 +301,38 @@ def test_strict_ends_at_a_bad_line_or_at_a_call_without_a_price(tmp_path: Path):
     path.write_text(json.dumps(call(0)) + "\n{torn\n")
     with pytest.raises(CostplanError, match="bad.jsonl:2"):
         analyzed(tmp_path, path, strict=True)
-    with pytest.raises(CostplanError, match="1 calls have no price"):
+    with pytest.raises(CostplanError, match="1 call without a price"):
         analyzed(tmp_path, [call(0, model="acme-internal-7b")], strict=True)
     analyzed(tmp_path, [call(0)], strict=True)
 
 
 def test_without_prices_every_rung_says_what_it_needs(tmp_path: Path):
     plan = analyzed(tmp_path, [call(40_000 * n, model="acme-internal-7b") for n in range(5)]).plan
-    assert nanos(plan.baseline.cost_usd) == 0 and plan.ingest.unpriced.requests == 5
+    assert plan.ingest.unpriced.requests == 5
+    for unknown in (plan.baseline.cost_usd, plan.baseline.cost_usd_price_date, plan.baseline.cost_usd_month):
+        assert unknown.value is None and unknown.note == "no request has a price"
+    assert plan.baseline.cost_by.input is None and plan.after.defensible.cost_usd_month.value is None
+    assert all(each.marginal_usd_month.value is None for each in plan.ladder)
     assert plan.baseline.requests_month is not None and plan.baseline.requests_month > 0
     assert "needs prices" in rung(plan, "batch").marginal_usd_month.note
     assert rung(plan, "response_cache").evidence["break_even_hit_share"] is None
+
+
+def test_calls_without_token_counts_are_not_sent_to_look_for_a_price(tmp_path: Path):
+    bare = call(0)
+    del bare["response"]["usage"], bare["response"]["choices"]
+    with pytest.raises(CostplanError) as found:
+        analyzed(tmp_path, [bare], strict=True)
+    assert "token counts" in found.value.hint and "--prices" not in found.value.hint
+    plan = analyzed(tmp_path, [bare]).plan
+    assert "'gpt-4o-mini': no token counts" in facts.unpriced_gap(plan.ingest)
+    assert "--prices" not in facts.next_step(plan) and "token counts" in facts.next_step(plan)
+
+
+def test_without_times_a_cache_needs_times_and_not_other_calls(tmp_path: Path):
+    plan = analyzed(tmp_path, [call(None, f"Question {n}") for n in range(3)]).plan
+    for lever in ("response_cache", "prompt_cache"):
+        assert "needs times" in rung(plan, lever).marginal_usd_month.note
 
 
 def test_a_cache_with_little_room_hits_less(tmp_path: Path):
@@ -314,6 +340,11 @@ def test_a_cache_with_little_room_hits_less(tmp_path: Path):
     roomy, narrow = (analyzed(tmp_path, log, capacity=room).plan for room in (20, 3))
     assert rung(roomy, "response_cache").evidence["hits"]["exact"] == 80
     assert rung(narrow, "response_cache").evidence["hits"]["exact"] == 0
+
+
+def test_calls_of_a_named_environment_can_wait_without_a_tag_or_a_feature(tmp_path: Path):
+    plan = analyzed(tmp_path, [call(n, f"Q{n}", environment="night") for n in range(3)], batchable=("night",)).plan
+    assert rung(plan, "batch").evidence["marked_requests"] == 3
 
 
 def test_an_assumed_model_prices_only_what_names_none(tmp_path: Path):

@@ -119,6 +119,33 @@ def test_verbose_names_the_origin_of_every_assumption(run: Run, monkeypatch: pyt
     assert "Assume response_cache.scope = user (flag)" in ran.out
 
 
+@pytest.mark.parametrize(
+    ("options", "warning"),
+    [
+        (["--batchable", "nightly"], "--batchable nightly: no tag, feature or environment of the log has this name"),
+        (["--batchable", "library", "--batchable", "nightly"], "--batchable nightly: no tag"),
+        (["--price-date", "2020-01-01"], "--price-date 2020-01-01: no price of that day is known for gpt-4o-mini"),
+        (["--assume-model", "gpt-4o"], "--assume-model gpt-4o: every call names its model"),
+    ],
+)
+def test_a_setting_that_fits_nothing_is_named_on_stderr(run: Run, options: list[str], warning: str) -> None:
+    ran = run("analyze", TINY, "--json", "-", *options)
+    assert ran.code == 0 and ran.err.startswith(f"warning: {warning}") and ran.err.count("\n") == 1
+    noted = [each["note"] for each in json.loads(ran.out)["assumptions"] if each["note"]]
+    assert len(noted) == 1 and noted[0] in ran.err
+
+
+def test_an_assumed_model_without_a_price_brings_its_neighbours(run: Run) -> None:
+    log = "timestamp,input_tokens,output_tokens\n1790000000,1000,100\n"
+    ran = run("analyze", "-", "--assume-model", "gpt-4o-minni", "--quiet", stdin=log)
+    assert "no price known; did you mean gpt-4o-mini" in ran.err
+
+
+@pytest.mark.parametrize("name", ["library", "rules"])
+def test_a_batchable_name_of_the_log_gives_no_warning(run: Run, name: str) -> None:
+    assert run("analyze", TINY, "--batchable", name).err == ""
+
+
 def test_every_setting_has_its_flag() -> None:
     import typer.main
 

@@ -33,13 +33,13 @@ def test_every_breakdown_sums_to_the_log(tmp_path: Path, seed: int):
     total = plan.baseline
     for name in (*BREAKDOWNS, "by_tag"):
         found = rows(plan, name)
-        assert sum(nanos(row.cost_usd) for row in found) == nanos(total.cost_usd.value), name
+        assert sum(nanos(row.cost_usd or 0.0) for row in found) == nanos(total.cost_usd.value), name
         assert sum(row.requests for row in found) == total.requests
         assert sum(row.input_tokens for row in found) == total.input_tokens
         assert sum(row.output_tokens for row in found) == total.output_tokens
         assert sum(row.cache_read_tokens for row in found) == total.cache_read_tokens
         assert sum(row.failed for row in found) == plan.ingest.failed
-        assert sum(row.share for row in found) == pytest.approx(1)
+        assert sum(row.share or 0.0 for row in found) == pytest.approx(1)
 
 
 def test_what_does_not_fit_a_table_is_summed_into_its_last_row(tmp_path: Path):
@@ -49,7 +49,7 @@ def test_what_does_not_fit_a_table_is_summed_into_its_last_row(tmp_path: Path):
     for name in ("by_user", "by_call_site"):
         found = rows(plan, name)
         assert len(found) == 51 and found[-1].key == "(10 more)" and found[-1].requests == 10
-        assert sum(nanos(row.cost_usd) for row in found) == nanos(plan.baseline.cost_usd.value)
+        assert sum(nanos(row.cost_usd or 0.0) for row in found) == nanos(plan.baseline.cost_usd.value)
 
 
 def test_users_appear_by_rank_of_spend_and_never_by_name(tmp_path: Path):
@@ -160,6 +160,27 @@ def test_calls_without_a_price_are_named_with_the_reason(tmp_path: Path):
     reasons = {row.model: row.reason for row in books.models}
     assert reasons["(no model)"] == "the log names no model" and reasons["gpt-4o-mini"] == "no usage to price"
     assert books.requests == 4 and books.tokens == sum(row.tokens for row in books.models)
+
+
+def test_a_group_without_a_price_is_unknown_and_not_free(tmp_path: Path):
+    """Of three users one has no priced call, one has one of two; nobody's unknown cost is $0."""
+    log = [call(0, user="a"), call(1, user="a", model="acme-7b"), call(2, user="b", model="acme-7b", feature="new")]
+    unit = analyzed(tmp_path, log).plan.unit_economics
+    assert [(row.requests, row.unpriced, row.cost_usd is None) for row in unit.by_user] == [(2, 1, False), (1, 1, True)]
+    missing = {row.key: row for row in (*unit.by_model, *unit.by_call_site)}
+    for key in ("acme-7b", "new"):
+        assert (missing[key].cost_usd, missing[key].share) == (None, None) and missing[key].note
+
+
+def test_traffic_too_thin_for_a_month_is_called_so(tmp_path: Path):
+    """150 calls over 50 days are enough in number; on 2 of the days they say little about a month."""
+    even = [call(28_800 * n, f"Q{n}") for n in range(150)]
+    gappy = [call(600 * n, f"Q{n}") for n in range(149)] + [call(86_400 * 50 - 1, f"Q{n}") for n in range(200)]
+    assert analyzed(tmp_path, even).plan.warnings == []
+    assert analyzed(tmp_path, gappy).plan.warnings[0].startswith("349 calls on 3 of 50 days: too thin")
+    assert analyzed(tmp_path, even[:99]).plan.warnings[0].startswith("99 calls on 33 of 33 days: too thin")
+    assert analyzed(tmp_path, gappy, month_requests=1000).plan.warnings == []
+    assert analyzed(tmp_path, gappy[:9]).plan.warnings == []
 
 
 def test_hours_and_days_are_utc(tmp_path: Path):

@@ -118,6 +118,24 @@ def test_a_stated_volume_replaces_time():
         assert found.level is None and found.note == "at 1,000,000 requests a month"
 
 
+def test_a_stated_volume_spreads_as_the_cost_of_a_call_does_between_days():
+    """Four days of 10, 10, 20 and 20 calls that cost 1, 3, 4 and 4 USD: 12 / 60 = $0.20 a call, $200 for a thousand.
+
+    Residuals y - 0.2 x: -1, 1, 0, 0; sqrt(4/3 x 2) / 60 = 0.027217; t(3; 97.5 %) = 3.18245: +-86.62 USD.
+    """
+    days = np.arange(4) * 24
+    chosen = month_of(0, DAY_US // 2, requests=60, month_requests=1000, calls=(days, np.array([10.0, 10, 20, 20])))
+    found = estimate(chosen, (days, np.array([1, 3, 4, 4]) * USD))
+    assert known(found) == pytest.approx((200, 200 - 86.616, 200 + 86.616), rel=1e-4)
+    assert (found.level, found.basis) == (0.95, "assumed") and "over 4 days" in found.note
+
+
+def test_a_stated_volume_over_one_hour_of_log_says_why_it_has_no_interval():
+    chosen = month_of(0, 1, requests=2, month_requests=10, calls=(np.array([7]), np.array([2.0])))
+    found = estimate(chosen, (np.array([7]), np.array([USD])))
+    assert known(found) == (5, 5, 5) and "no interval: all calls lie in one hour" in found.note
+
+
 def test_a_first_look_a_log_without_times_and_mixed_clocks_give_no_month():
     for chosen, why in (
         (month_of(0, 30 * DAY_US, requests=1, partial=True), "without --head"),

@@ -40,7 +40,7 @@ def figures(plan: Plan) -> dict[str, Any]:
     """What must not depend on the form the log is kept in."""
     books, baseline, economics = plan.ingest, plan.baseline, plan.unit_economics
     return {
-        "nanos": nanos(plan),
+        "nanos": None if baseline.cost_usd.value is None else nanos(plan),
         "parts": baseline.cost_by,
         "tokens": (baseline.input_tokens, baseline.cache_read_tokens, baseline.output_tokens),
         "calls": (books.requests, books.priced, books.unpriced.requests, books.failed_by, books.gateway_hits),

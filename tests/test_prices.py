@@ -4,7 +4,7 @@ import pickle
 import random
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,9 @@ import pytest
 from costplan.errors import CostplanError
 from costplan.prices import PriceKey, RateTable, compile_rates, nearest
 from costplan.prices.catalog import CONTEXTS
+from costplan.prices.contract import Contract
 from costplan.prices.names import vouches
+from costplan.prices.userfile import read_price_file
 
 DATA = Path(__file__).parent / "data" / "prices"
 LITELLM = DATA / "litellm_excerpt.json"
@@ -305,6 +307,37 @@ contract: {minimum_usd_month: 1000}
 """
 
 
+def test_a_contract_turns_usage_into_cash_by_hand():
+    """10 % off, at least $1,000 until March, $300 of credits until January."""
+    terms = Contract(
+        discount=0.1, minimum_usd_month=1000, minimum_until=date(2027, 3, 31), credits_usd=300,
+        credits_until=date(2027, 1, 31),
+    )  # fmt: skip
+    january, march, april = date(2027, 1, 31), date(2027, 3, 31), date(2027, 4, 1)
+    assert [terms.cash(2000, day) for day in (january, march, april)] == [1500, 1800, 1800]
+    assert [terms.cash(500, day) for day in (january, march, april)] == [700, 1000, 450]
+    assert Contract(credits_usd=900).cash(500, None) == 0
+    assert str(terms) == "10.0% discount, $1,000/month minimum until 2027-03-31, $300 credits until 2027-01-31"
+
+
+@pytest.mark.parametrize(
+    ("terms", "said", "hint"),
+    [
+        ("{volume_tiers: []}", "'volume_tiers' is not in this version", "leave it out"),
+        ("{provisioned: {units: 3}}", "'provisioned' is not in this version", "leave it out"),
+        ("{discuont: 0.1}", "unknown key 'discuont'", "did you mean 'discount'"),
+        ("{discount: 1.5}", "'discount' must be a number", "write `discount"),
+        ("{minimum_until: 2027-03-31}", "'minimum_until' must be the last day", "minimum_usd_month: 50000"),
+    ],
+)
+def test_terms_that_cannot_be_applied_are_refused(tmp_path: Path, terms: str, said: str, hint: str):
+    path = tmp_path / "prices.yaml"
+    path.write_text(f"contract: {terms}\n")
+    with pytest.raises(CostplanError) as found:
+        read_price_file(path)
+    assert f"{path}:1: {said}" in found.value.message and hint in found.value.hint
+
+
 @pytest.fixture
 def ours(tmp_path: Path) -> Path:
     path = tmp_path / "prices.yaml"
@@ -333,7 +366,7 @@ def test_aliases_and_discounts_of_the_user_apply(ours: Path):
     assert table.describe(0).source == "user file prices.yaml (contract 2026)"
     assert table.describe(0).rates["cache_write"] == 0.2
     assert table.describe(1).assumed == ("12.0% off list (prices.yaml)",)
-    assert table.contract == {"minimum_usd_month": 1000}
+    assert table.contract == Contract(minimum_usd_month=1000)
 
 
 @pytest.mark.parametrize(

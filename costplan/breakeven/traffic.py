@@ -109,7 +109,7 @@ def traffic_of_plan(plan: Plan, settings: BreakevenSettings, name: str) -> Traff
         per_request = (after.per_1k_requests.value or 0.0) / 1000 / max(kept, 1e-9)
     volume = _volume(per_day, base.cost_usd_month, settings.requests_per_day, name)
     shape, measured = _plan_shape(plan)
-    model = settings.api_model or max(plan.unit_economics.by_model, key=lambda row: row.cost_usd).key
+    model = settings.api_model or max(plan.unit_economics.by_model, key=lambda row: row.cost_usd or 0.0).key
     prefix = settings.prefix_hit
     found, cached = _prefix_shares(plan)
     return Traffic(
@@ -207,7 +207,7 @@ def _plan_notes(plan: Plan, hits: float) -> list[str]:
         )
     if hits:
         notes.append(f"The response cache answers {hits:.1%} of requests before any model does, in all columns.")
-    models = [row.key for row in plan.unit_economics.by_model if row.cost_usd > 0]
+    models = [row.key for row in plan.unit_economics.by_model if row.cost_usd]
     if len(models) > 1:
         notes.append(f"The log uses {len(models)} API models; (b) and (c) put all of their traffic on one open model.")
     if any(lever.startswith("batch") for lever in plan.after.defensible.levers):

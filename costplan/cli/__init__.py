@@ -145,6 +145,9 @@ def analyze(
     settings, origins = resolve(AnalyzeSettings, _given(context))
     with progress(quiet) as bar:
         plan = run(logs, settings, origins, bar)
+    for assumption in plan.assumptions:
+        if assumption.note:
+            _say("warning", assumption.note)
     _show(plan, json_, markdown, verbose)
 
 
@@ -285,8 +288,12 @@ def main() -> None:
 
 
 def _fail(message: str, hint: str, code: int) -> None:
-    """Two lines on stderr; a file's name may hold anything, hence no control characters."""
-    for kind, text in (("error", message), ("hint", hint)):
-        shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
-        typer.echo(f"{kind}: {shown}", err=True)
+    _say("error", message)
+    _say("hint", hint)
     sys.exit(code)
+
+
+def _say(kind: str, text: str) -> None:
+    """One line on stderr; a file's name may hold anything, hence no control characters."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    typer.echo(f"{kind}: {shown}", err=True)

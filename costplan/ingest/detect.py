@@ -23,7 +23,7 @@ from costplan.ingest import (
     otlp,
     pairs,
 )
-from costplan.ingest.source import Source, Split, records, splits_of
+from costplan.ingest.source import Source, Split, csv_header, records, splits_of
 from costplan.trace import BadRecord, Call, NotACall
 
 DIALECTS: tuple[ModuleType, ...] = (
@@ -125,19 +125,28 @@ def _runner_up(sample: list[dict[str, Any]], ranked: list[tuple[str, int]]) -> s
 
 def _unrecognised(source: Source, sample: list[dict[str, Any]]) -> CostplanError:
     if not sample:
+        header = csv_header(source)
+        if header:
+            return CostplanError(
+                f"{source.shown}: a table without a readable row; its columns are: {_listed(header)}",
+                hint="export it again with its rows",
+            )
         return CostplanError(
             f"{source.shown}: no JSON object, CSV row or Parquet row in it can be read",
             hint="costplan reads JSONL, JSON, CSV and Parquet logs (.gz and .zst too)",
         )
     columns = list(dict.fromkeys(column for record in sample[:20] for column in record))
-    shown = ", ".join(_safe(column) for column in columns[:20]) + (", …" if len(columns) > 20 else "")
     guess = generic.guess_map(columns, sample)
     return CostplanError(
-        f"{source.shown}: no known log format; its columns are: {shown}",
+        f"{source.shown}: no known log format; its columns are: {_listed(columns)}",
         hint=generic.fill_command(guess, source.shown)
         if guess
         else "map its columns: costplan analyze FILE --map COLUMN=input_tokens --map COLUMN=output_tokens …",
     )
+
+
+def _listed(columns: list[str]) -> str:
+    return ", ".join(_safe(column) for column in columns[:20]) + (", …" if len(columns) > 20 else "")
 
 
 def _safe(text: str) -> str:

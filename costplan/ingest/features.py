@@ -213,7 +213,9 @@ class FeatureBuilder:
             flags |= 16
         if call.time_is_relative:
             flags |= 32
-        if (tags or call.feature) and not self.settings.batchable.isdisjoint((*tags, call.feature, call.environment)):
+        if (tags or call.feature or call.environment) and not self.settings.batchable.isdisjoint(
+            (*tags, call.feature, call.environment)
+        ):
             flags |= 64
         if call.time_us is not None:
             if call.time_us < self.last_time:

@@ -56,6 +56,8 @@ _SPELLINGS: dict[str, tuple[str, str, str]] = {
 }
 FIELDS = tuple(_SPELLINGS)
 _STANDARD = {name: field for field, (names, _, _) in _SPELLINGS.items() for name in names.split()}
+_KIND_OF = {field: kind for field, (_, _, kind) in _SPELLINGS.items()}
+_GROUPED = re.compile(r"\s*\d{1,3}(,\d{3})+(\.\d+)?\s*")
 _FAILED = re.compile(r"err.*|fail.*|timeout|timed.?out|cancel.*|abort.*|false|no|[45]\d\d", re.IGNORECASE)
 _NO_ERROR = {"", "none", "null", "false", "0", "nan"}
 
@@ -139,7 +141,7 @@ def _fits(field: str, kind: str) -> bool:
 def _kind(values: list[Any]) -> str:
     """What sampled values can be: time, number, rising (a number or a relative time), text, or "" for no values."""
     try:
-        numbers = [as_float(value) or 0.0 for value in values]
+        numbers = [as_float(_ungrouped(value) if isinstance(value, str) else value) or 0.0 for value in values]
     except BadRecord:
         return "time" if all(time_us(value) is not None for value in values) else "text"
     if numbers and min(numbers) >= 1e9 and max(numbers) < 4e18:
@@ -157,6 +159,9 @@ def calls_with_map(record: dict[str, Any], mapping: dict[str, str]) -> list[Call
     row = {f: record[c] if c in record else dig(record, *c.split(".")) for f, c in mapping.items()}
     if all(value is None for value in row.values()):
         raise BadRecord("no_mapped_column")
+    row |= {
+        f: _ungrouped(v, f) for f, v in row.items() if isinstance(v, str) and "," in v and _KIND_OF.get(f) == "number"
+    }
     system = as_text(row.get("system"))
     text, tool_calls = reply_of(row.get("response"))
     read, written = row.get("cache_read_tokens"), row.get("cache_write_tokens")
@@ -187,6 +192,15 @@ def calls_with_map(record: dict[str, Any], mapping: dict[str, str]) -> list[Call
     _time(call, row.get("timestamp"), mapping.get("timestamp", ""))
     _outcome(call, row)
     return [call]
+
+
+def _ungrouped(value: str, field: str = "tokens") -> str:
+    """`1,234` without its comma where that can only group thousands: tokens are whole, two groups are no decimals.
+
+    A cost or duration of `1,234` may be a decimal comma: it stays, and is refused.
+    """
+    sure = field.endswith("tokens") or value.count(",") > 1 or "." in value
+    return value.replace(",", "") if sure and _GROUPED.fullmatch(value) else value
 
 
 def _seconds(row: dict[str, Any], part: str) -> float | None:

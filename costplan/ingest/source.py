@@ -327,6 +327,20 @@ def _csv_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tupl
         seen[0] = reader.line_num
 
 
+def csv_header(source: Source) -> list[str]:
+    """The columns that a CSV file names; none for another file, or for prose that was taken for one."""
+    if source.kind != "csv":
+        return []
+    with _open(source) as stream:
+        text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
+        try:
+            header: list[str] = next(csv.reader(_text_lines(text), delimiter=source.delimiter), list[str]())
+            names = [name.strip() for name in header]
+            return names if all(re.match(r"[^\W\d]", name) for name in names) else []
+        except csv.Error:
+            return []
+
+
 def _text_lines(text: io.TextIOWrapper) -> Iterator[str]:
     while line := text.readline(MAX_CELL_CHARS):
         yield line.replace("\0", "")

@@ -12,7 +12,10 @@ from math import factorial
 import numpy as np
 from numpy.typing import NDArray
 
-LADDER = ("response_cache", "prompt_cache_marked", "prompt_cache_automatic", "batch_marked", "batch_rest")
+LADDER = (
+    "response_cache", "response_cache_respelled", "prompt_cache_marked", "prompt_cache_automatic", "batch_marked",
+    "batch_rest",
+)  # fmt: skip
 """Physical order. Bit i of a set's number stands for LADDER[i]."""
 N_SETS = 1 << len(LADDER)
 

@@ -15,7 +15,7 @@ from costplan.levers.prompt_cache import Policies
 from costplan.levers.response_cache import CacheSetting, Replayed
 from costplan.levers.rungs import Evidence
 from costplan.levers.sets import CachePrice, Prefixes
-from costplan.units import format_duration
+from costplan.units import format_duration, plural
 
 Ints = NDArray[np.int64]
 Facts = dict[str, Any]
@@ -64,24 +64,27 @@ def evidence_of(summary: Summary, cache: CacheFacts, prefix: PrefixFacts, weight
     modes = set(prefix.policies.mode[used].tolist()) if sums["all_blocks"] else set[int]()
     there = (
         response["eligible_requests"] > 0,
+        response["hits"]["normalised"] > 0,
         2 in modes,
         1 in modes,
         sums["marked_requests"] > 0,
         sums["rest_requests"] > 0,
     )
+    them = "it" if sums["rest_requests"] == 1 else "them"
     return Evidence(
         present=tuple(lever for lever, is_there in enumerate(there) if is_there),
-        facts=(response, prompt, prompt, batch, batch),
+        facts=(response, response, prompt, prompt, batch, batch),
         summary=(
-            _cache_line(response, cache.settings[0]),
+            f"hit {response['hit_share']:.1%}, TTL {format_duration(cache.settings[0].ttl_s)}",
+            f"{response['respelled_hit_share']:.1%} more hits on prompts spelled otherwise, unverified",
             _line("up to {:.0%} of prompt tokens repeat", prompt["ceiling"]["token_share"], ""),
             _line(
                 "{:.1%} of input read from cache today",
                 prompt["logged"]["token_share"],
                 "cached tokens are not in the log",
             ),
-            f"{sums['marked_requests']:,} calls marked as able to wait",
-            f"{sums['rest_requests']:,} single calls, if none is waited for",
+            f"{plural(sums['marked_requests'], 'call')} marked as able to wait",
+            f"{plural(sums['rest_requests'], 'single call')}, if nobody waits for {them}",
         ),
         missing=_missing(summary, prefix),
     )
@@ -91,21 +94,15 @@ def _line(text: str, share: float | None, unknown: str) -> str:
     return unknown if share is None else text.format(share)
 
 
-def _cache_line(response: Facts, chosen: CacheSetting) -> str:
-    hits = response["hits"]
-    not_literal = hits["normalised"] / max(1, hits["exact"] + hits["normalised"])
-    ttl = format_duration(chosen.ttl_s)
-    return f"hit {response['hit_share']:.1%}, TTL {ttl}; {not_literal:.0%} of it respelled, unverified"
-
-
 def _response(summary: Summary, cache: CacheFacts, weight: float) -> Facts:
     requests = max(summary.counts["requests"], 1)
     cost = max(int(summary.groups["kind"].column(2).sum()), 1)
 
-    def point(setting: CacheSetting, hits: int, nanos: int) -> Facts:
+    def point(setting: CacheSetting, hits: int, nanos: int, all_hits: int, all_nanos: int) -> Facts:
         return {
             "threshold": 1.0, "ttl_s": setting.ttl_s, "policy": setting.policy, "scope": setting.scope,
             "capacity": setting.capacity, "hit_share": hits / requests, "hit_usd_share": nanos / cost,
+            "respelled_hit_share": (all_hits - hits) / requests, "respelled_hit_usd_share": (all_nanos - nanos) / cost,
             "wrong_share": None, "wrong_per_1k_requests": None,
         }  # fmt: skip
 
@@ -113,7 +110,7 @@ def _response(summary: Summary, cache: CacheFacts, weight: float) -> Facts:
     hits = np.array([part.hits for part in cache.replayed], dtype=np.int64).sum(axis=0).tolist()
     frontier = [point(setting, *sums) for setting, sums in zip(cache.settings, hits, strict=True)]
     frontier += [
-        point(CacheSetting(chosen.ttl_s, chosen.policy, "global", c["capacity"]), c["hits"], c["cost"])
+        point(CacheSetting(chosen.ttl_s, chosen.policy, "global", c["capacity"]), *c["sums"])
         | ({"followed_share": c["followed"]} if c["followed"] < 1 else {})
         for c in cache.capacities
     ]
@@ -125,7 +122,8 @@ def _response(summary: Summary, cache: CacheFacts, weight: float) -> Facts:
         "distinct_prompts": sum(part.distinct for part in cache.replayed),
         "not_eligible": {name.removeprefix("uncacheable:"): summary.counts[name] for name in reasons},
         "hits": {"exact": exact, "normalised": normalised, "semantic": 0},
-        "hit_share": (exact + normalised) / requests,
+        "hit_share": exact / requests,
+        "respelled_hit_share": normalised / requests,
         "wrong_basis": "unverified",
         "wrong_share": None,
         "frontier": frontier,
@@ -136,7 +134,8 @@ def _response(summary: Summary, cache: CacheFacts, weight: float) -> Facts:
             if (p["ttl_s"], p["policy"], p["capacity"]) == (chosen.ttl_s, chosen.policy, None)
         ],
         "break_even_hit_share": _break_even(summary, cache, cost / weight),
-        "note": "exact hits repeat the very same request; normalised hits differ in case, blanks or final punctuation",
+        "note": "hit_share: exact hits, which repeat the very same request; respelled (normalised) hits differ in "
+        "case, blanks or final punctuation, and count as potential",
     }  # fmt: skip
 
 
@@ -196,7 +195,10 @@ def first_break_of(parts: list[Prefixes], name: dict[int, str]) -> list[Facts]:
 
 def _missing(summary: Summary, prefix: PrefixFacts) -> tuple[str, ...]:
     counts, cut_lengths = summary.counts, prefix.cut_lengths
-    if counts["text:full"]:
+    untimed = counts["null_time"] >= counts["requests"]
+    if untimed:
+        text = "needs times: no call of the log says when it was made"
+    elif counts["text:full"]:
         text = "no request may be answered from a cache (tool calls, time words, high temperature)"
     elif counts["text:truncated"]:
         at = f" at {max(cut_lengths.values())} characters" if cut_lengths else ""
@@ -207,7 +209,9 @@ def _missing(summary: Summary, prefix: PrefixFacts) -> tuple[str, ...]:
         text = "needs prompt text: the log holds token counts only"
     if not counts["priced"]:
         unpriced = "needs prices: no call could be priced"
-        return text, unpriced, unpriced, unpriced, unpriced
+        return text, text, unpriced, unpriced, unpriced, unpriced
     blocks = "no priced call goes to a provider with a known prompt cache" if prefix.sums["all_blocks"] else text
+    if counts["text:full"] and not untimed and not prefix.sums["all_blocks"]:
+        blocks = "needs times: no answered call has both its whole prompt and a time"
     batch = "no call is marked as able to wait: --batchable TAG"
-    return text, blocks, blocks, batch, batch
+    return text, text, blocks, blocks, batch, batch

@@ -60,7 +60,7 @@ class Replayed:
     normalised_gid: Ints
     """Hits whose stored prompt differs in case, blanks or trailing punctuation."""
     hits: Ints
-    """By setting: requests, then nano-dollars (settings x 2)."""
+    """By setting: requests and nano-dollars of literal hits, then of all hits (settings x 4)."""
     eligible: int
     distinct: int
     retries: int
@@ -86,11 +86,11 @@ def replay_bucket(job: ResponseJob) -> Replayed:
     repeats = {
         scope: repeats_of(rows["norm_key"], rows["exact_key"], rows["time_us"], rows["user"], scope) for scope in scopes
     }
-    hits = np.zeros((len(job.settings), 2), dtype=np.int64)
+    hits = np.zeros((len(job.settings), 4), dtype=np.int64)
     exact_rows = normalised_rows = np.zeros(0, np.int64)
     for index, setting in enumerate(job.settings):
         hit, exact = replay_repeats(repeats[setting.scope], setting)
-        hits[index] = len(hit), int(rows["cost"][hit].sum())
+        hits[index] = _sums(rows["cost"], hit, exact)
         if index == 0:
             exact_rows, normalised_rows = hit[exact], hit[~exact]
     return Replayed(
@@ -101,6 +101,11 @@ def replay_bucket(job: ResponseJob) -> Replayed:
         distinct=len(rows["gid"]) - int((~repeats["global"].first).sum()),
         retries=retries,
     )  # fmt: skip
+
+
+def _sums(cost: Ints, hit: Ints, exact: Mask) -> list[int]:
+    """Requests and nano-dollars of literal hits, then of all hits."""
+    return [int(exact.sum()), int(cost[hit[exact]].sum()), len(hit), int(cost[hit].sum())]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -210,7 +215,7 @@ def replay_limited(files: list[Path], buckets: int, setting: CacheSetting) -> Re
     return Replayed(
         exact_gid=rows["gid"][hit[exact]],
         normalised_gid=rows["gid"][hit[~exact]],
-        hits=np.array([[len(hit), int(rows["cost"][hit].sum())]], dtype=np.int64),
+        hits=np.array([_sums(rows["cost"], hit, exact)], dtype=np.int64),
         eligible=0,
         distinct=0,
         retries=0,
@@ -243,9 +248,9 @@ def by_capacity(
     found: list[dict[str, Any]] = []
     for capacity in CAPACITIES:
         room = max(1, capacity // stride)
-        hit, _ = replay_repeats(repeats, CacheSetting(ttl_s, policy, "global", room), distance)
-        hits, cost = stride * len(hit), stride * int(rows["cost"][hit].sum())
-        found.append({"capacity": capacity, "hits": hits, "cost": cost, "followed": 1 / stride})
+        hit, exact = replay_repeats(repeats, CacheSetting(ttl_s, policy, "global", room), distance)
+        sums = [stride * each for each in _sums(rows["cost"], hit, exact)]
+        found.append({"capacity": capacity, "sums": sums, "followed": 1 / stride})
     return found
 
 

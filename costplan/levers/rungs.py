@@ -1,11 +1,12 @@
 """From the cost of every set of levers to the rungs, the two totals and the opportunities of a plan.
 
 Told in this order: what is defensible today, in physical order, then what needs a test, on top of it. So the marginal
-savings of each part add up to its total. What a contract makes of list prices is not known here.
+savings of each part add up to its total. A contract turns their costs into cash.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from costplan.costing import Keyed
 from costplan.levers import LADDER, Shares, climb, mask_of, worthwhile
 from costplan.month import Month
+from costplan.prices.contract import Contract
 from costplan.results import After, AfterTotal, Basis, Estimate, Opportunity, Rung, unknown
 from costplan.units import HOURS_PER_MONTH, NANOS_PER_USD
 
@@ -43,6 +45,11 @@ LEVERS = (
         "week",
     ),
     Lever(
+        rung="response_cache", label="cache for respelled prompts", defensible=False, basis="simulated",
+        effort_days=1.0,
+        next_experiment="let the cache ignore case, blanks and final punctuation; compare what it serves for a week",
+    ),
+    Lever(
         rung="prompt_cache", label="prompt cache (mark prefixes)", defensible=True, basis="simulated", effort_days=1.0,
         next_experiment="mark the end of the system prompt (cache_control) and watch cache_read_input_tokens",
     ),
@@ -62,7 +69,7 @@ LEVERS = (
 """By index into LADDER."""
 BATCH_REST = LADDER.index("batch_rest")
 CAN_WAIT = "if all of these calls can wait up to a day; none can is the low end"
-NO_CONTRACT_MODEL = "the contract's terms are not applied: cash is taken to equal usage"
+CASH_NOTE = "under the contract, for the month that begins at the price date"
 SITE_NOTE = "the lever's interval, in proportion to the site's share of the saving in the log"
 MIN_SHARE = 0.0005
 """Opportunities below this share of the cost are not worth a line."""
@@ -88,7 +95,8 @@ class Ladder:
     by_hour: Keyed
     by_site: Keyed
     month: Month
-    contract: bool = False
+    contract: Contract | None = None
+    price_day: date | None = None
 
     def totals(self) -> list[int]:
         """Nano-dollars of every set over the whole log."""
@@ -116,6 +124,31 @@ class Ladder:
         return replace(
             saving, low=min(0.0, saving.low), high=max(0.0, saving.high), level=None, basis="assumed", note=CAN_WAIT
         )
+
+    def cash(self, usage: Estimate) -> Estimate | None:
+        """What is paid for a month of usage; None without a contract."""
+        if self.contract is None or usage.value is None or usage.low is None or usage.high is None:
+            return None
+        value, low, high = (self.contract.cash(usd, self.price_day) for usd in (usage.value, usage.low, usage.high))
+        return replace(usage, value=value, low=low, high=high, basis="assumed", note=CASH_NOTE)
+
+    def cash_saving(self, before: Sequence[int], saving: Estimate) -> Estimate:
+        """What a saving on top of other levers changes in cash; usage without a contract.
+
+        Low and high: the least and most over the ends of the cost before and of the saving.
+        """
+        cost = self.cost(before, "simulated")
+        if self.contract is None or saving.value is None or cost.value is None:
+            return saving
+
+        def paid_less(usage: float, saved: float) -> float:
+            assert self.contract is not None
+            return self.contract.cash(usage, self.price_day) - self.contract.cash(usage - saved, self.price_day)
+
+        costs, savings = (cost.low, cost.value, cost.high), (saving.low, saving.value, saving.high)
+        ends = [paid_less(usage or 0.0, saved or 0.0) for usage in costs for saved in savings]
+        value = paid_less(cost.value, saving.value)
+        return replace(saving, value=value, low=min(ends), high=max(ends), level=None, basis="assumed", note=CASH_NOTE)
 
     def adding(self, before: Sequence[int], lever: int) -> Estimate:
         """Monthly saving of one more lever."""
@@ -186,7 +219,6 @@ def _rung(
     left = valued[mask_of(before)]
     in_log = totals[mask_of(before)] - totals[mask_of([*before, lever])]
     marginal = ladder.adding(before, lever)
-    cash = replace(marginal, note=NO_CONTRACT_MODEL) if ladder.contract else marginal
     return Rung(
         lever=LEVERS[lever].rung,
         label=LEVERS[lever].label,
@@ -197,7 +229,7 @@ def _rung(
         saving_share=1 - valued[mask_of([*before, lever])] / left if left else None,
         order_range=_order_range(ladder, lever, orders),
         usage_usd_month=marginal,
-        cash_usd_month=cash,
+        cash_usd_month=ladder.cash_saving(before, marginal),
         risk=LEVERS[lever].risk,
         summary=evidence.summary[lever],
         evidence=evidence.facts[lever] | {"saving_usd_in_log": in_log / NANOS_PER_USD},
@@ -246,6 +278,7 @@ def after_of(ladder: Ladder, told: Told, per_1k: Estimate) -> After:
             cost = replace(cost, high=none_waits.high, level=None, basis="assumed", note=CAN_WAIT)
         return AfterTotal(
             cost_usd_month=cost,
+            cash_usd_month=ladder.cash(cost),
             per_1k_requests=_per_1k(per_1k, cost, share),
             saving_share=share,
             levers=[LADDER[lever] for lever in levers],

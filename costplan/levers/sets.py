@@ -24,9 +24,10 @@ from costplan.units import NANOS_PER_USD
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-RESPONSE, MARKED_PREFIX, AUTOMATIC_PREFIX, BATCH_MARKED, BATCH_REST = range(len(LADDER))
-_STREAMS = (RESPONSE, BATCH_MARKED, BATCH_REST)
-"""The levers that take requests out of the interactive stream."""
+RESPONSE, RESPELLED, MARKED_PREFIX, AUTOMATIC_PREFIX, BATCH_MARKED, BATCH_REST = range(len(LADDER))
+_STREAMS = 3 * 2 * 2
+"""Interactive streams that levers may leave: no cache, one for literal repeats or one for respelled ones too; with
+and without the calls marked as able to wait; with and without the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ class FamilyJob:
     files: list[Path]
     rates: Path
     hits: Path
-    """uint8 by row number of the log: 1 = answered by the response cache under the ladder's setting."""
+    """uint8 by row number of the log: answered by the response cache under the ladder's setting, 1 = to the very same
+    prompt, 2 = to one that is spelled otherwise."""
     policies: Policies
     price: CachePrice
 
@@ -97,7 +99,7 @@ def value_rows(job: RowsJob) -> tuple[SetSums, Prefixes]:
     for chunk in job.chunks:
         rows = read_batch(job.files[chunk], 0)
         alone = (rows["kind"] & MEETS) == 0
-        values = _alone(rows, _hits(job.hits)[rows["gid"]] != 0, job.price)[alone]
+        values = _alone(rows, _hits(job.hits)[rows["gid"]], job.price)[alone]
         hours.append(grouped(rows["hour"][alone], values))
         sites.append(grouped(rows["site"][alone], values))
         blocks, tokens = held_of(rows, job.new, chunk)
@@ -111,24 +113,33 @@ def value_rows(job: RowsJob) -> tuple[SetSums, Prefixes]:
     return sums, Prefixes(added(shared), added(prompt))
 
 
-def _alone(rows: dict[str, Any], hit: Mask, price: CachePrice) -> Ints:
-    """Cost of every row for every choice of the levers in _STREAMS (bit i of a column's number: _STREAMS[i])."""
-    overhead = price.of(rows, hit)
+def _stream(chosen: int) -> tuple[int, bool, bool]:
+    """(cache, marked calls in batches, others in batches) of a set; a cache that serves respelled prompts serves
+    literal repeats, too."""
+    cache = 2 if chosen >> RESPELLED & 1 else chosen >> RESPONSE & 1
+    return cache, bool(chosen >> BATCH_MARKED & 1), bool(chosen >> BATCH_REST & 1)
+
+
+def _alone(rows: dict[str, Any], hit: NDArray[np.uint8], price: CachePrice) -> Ints:
+    """Cost of every row for each of the _STREAMS, in the order of `_expanded`."""
+    gone = (np.zeros(len(hit), dtype=np.bool_), hit == 1, hit != 0)
+    overhead = (0, price.of(rows, gone[1]), price.of(rows, gone[2]))
     marked, rest = (rows["kind"] & MARKED) != 0, (rows["kind"] & REST) != 0
-    values = np.empty((len(hit), 1 << len(_STREAMS)), dtype=np.int64)
-    for column in range(values.shape[1]):
-        cached, with_marked, with_rest = (bool(column >> bit & 1) for bit in range(len(_STREAMS)))
+    values = np.empty((len(hit), _STREAMS), dtype=np.int64)
+    for column in range(_STREAMS):
+        cache, with_marked, with_rest = column >> 2, bool(column & 2), bool(column & 1)
         batched = (marked & with_marked) | (rest & with_rest)
         values[:, column] = np.where(batched, rows["batch"], rows["cost"])
-        if cached:
-            values[hit, column] = 0
-            values[:, column] += overhead
+        if cache:
+            values[gone[cache], column] = 0
+            values[:, column] += overhead[cache]
     return values
 
 
 def _expanded(sums: Keyed) -> Keyed:
-    """Columns for all sets from those by choice of the levers in _STREAMS."""
-    columns = [sum((chosen >> lever & 1) << bit for bit, lever in enumerate(_STREAMS)) for chosen in range(N_SETS)]
+    """Columns for all sets from those by stream."""
+    streams = [_stream(chosen) for chosen in range(N_SETS)]
+    columns = [cache << 2 | with_marked << 1 | with_rest for cache, with_marked, with_rest in streams]
     return Keyed(sums.keys, sums.sums[:, columns])
 
 
@@ -156,25 +167,27 @@ def value_families(job: FamilyJob) -> SetSums:
     """Value all 2^n sets on one bucket of the rows that depend on others."""
     rows, blocks = _families(job)
     n = len(rows["gid"])
-    hit = _hits(job.hits)[rows["gid"]] != 0
+    hit = _hits(job.hits)[rows["gid"]]
+    gone = (np.zeros(n, dtype=np.bool_), hit == 1, hit != 0)
     mode = job.policies.mode[rows["price_key"]]
     marked, rest = (rows["kind"] & MARKED) != 0, (rows["kind"] & REST) != 0
     money = _Money(rows, job.rates)
     everything = np.ones(n, dtype=np.bool_)
     alone = simulate(blocks, everything, rows, job.policies)
     simulated_all = np.where(mode == 2, alone.whole_read, alone.automatic)
-    streams: dict[tuple[bool, bool, bool], tuple[Ints, Ints, Ints]] = {}
-    overhead = job.price.of(rows, hit)
+    streams: dict[tuple[int, bool, bool], tuple[Ints, Ints, Ints]] = {}
+    overhead = (0, job.price.of(rows, gone[1]), job.price.of(rows, gone[2]))
     # a lever without a request to act on changes nothing: only sets of the other levers need a column
-    acting = _acting((hit.any() or overhead.any(), (mode == 2).any(), (mode == 1).any(), marked.any(), rest.any()))
-    distinct = sorted({chosen & acting for chosen in range(N_SETS)})
+    acts = gone[2].any() or overhead[1].any()
+    acting = _acting((acts, (hit == 2).any(), (mode == 2).any(), (mode == 1).any(), marked.any(), rest.any()))
+    sets = [(chosen | (chosen >> RESPELLED & 1) << RESPONSE) & acting for chosen in range(N_SETS)]
+    distinct = sorted(set(sets))
     keys, numbers = zip(numbered(rows["hour"]), numbered(rows["site"]), strict=True)
     sums = [np.zeros((len(each), len(distinct)), dtype=np.int64) for each in keys]
     for column, chosen in enumerate(distinct):
-        cached, with_marked, with_rest = (bool(chosen >> bit & 1) for bit in _STREAMS)
-        alive = ~hit if cached else everything
+        cache, with_marked, with_rest = stream = _stream(chosen)
+        alive = ~gone[cache]
         batched = (marked & with_marked) | (rest & with_rest)
-        stream = (cached, with_marked, with_rest)
         if stream not in streams:
             in_stream = alive & ~batched
             reads = alone if in_stream.all() else simulate(blocks, in_stream, rows, job.policies)
@@ -183,10 +196,10 @@ def value_families(job: FamilyJob) -> SetSums:
         prefix_on = (mode == 2) if chosen >> MARKED_PREFIX & 1 else np.zeros(n, np.bool_)
         prefix_on = prefix_on | (mode == 1) if chosen >> AUTOMATIC_PREFIX & 1 else prefix_on
         cost = np.where(batched, batch, np.where(prefix_on, improved, as_logged))
-        values = np.where(alive, cost, 0) + (overhead if cached else 0)
+        values = np.where(alive, cost, 0) + overhead[cache]
         for number, table in zip(numbers, sums, strict=True):
             table[:, column] = summed(number, values[:, None], len(table))[:, 0]
-    expand = [distinct.index(chosen & acting) for chosen in range(N_SETS)]
+    expand = [distinct.index(chosen) for chosen in sets]
     by_hour, by_site = (Keyed(key, table[:, expand]) for key, table in zip(keys, sums, strict=True))
     return SetSums(
         by_hour,

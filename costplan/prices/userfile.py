@@ -13,7 +13,7 @@ Our YAML, prices in USD per million tokens:
         source: contract 2026        # optional
     aliases: {my-deployment: openai/gpt-4o}
     discounts: {openai: 0.12}        # share off list prices
-    contract: {}                     # kept for the cash view of the plan
+    contract: {discount: 0.1}        # see contract.py
 
 A file that ends in .json is taken as a litellm map; its prices carry no date and hold for every row.
 """
@@ -28,6 +28,7 @@ from typing import Any, cast
 
 from costplan.errors import CostplanError
 from costplan.prices.catalog import CONTEXTS, EPOCH, Offer, Prices, Quote, Steps, day_us
+from costplan.prices.contract import Contract, read_contract
 from costplan.prices.names import provider_id
 from costplan.profiles import Section, check_keys, number, read_yaml
 from costplan.units import TOKENS_PER_MTOK
@@ -85,7 +86,7 @@ class PriceFile:
     """By model name in lower case."""
     aliases: Mapping[str, str] = field(default_factory=dict[str, str])
     discounts: Mapping[str, float] = field(default_factory=dict[str, float])
-    contract: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    contract: Contract | None = None
 
     def resolve(self, provider: str, model: str) -> tuple[str, str]:
         """The provider and model an alias stands for; a target with a prefix (`openai/gpt-4o`) names its provider."""
@@ -162,7 +163,7 @@ def _read_ours(path: Path) -> PriceFile:
         if not isinstance(target, str):
             raise CostplanError(f"{aliases.where(name)}: an alias must name a model", hint=f"{name}: openai/gpt-4o")
     shares = {provider_id(name) or name: number(discounts, name, high=1.0) for name in discounts.values}
-    contract = _mapping(top, "contract").values
+    contract = read_contract(_mapping(top, "contract"))
     return PriceFile(path.name, entries, {k.lower(): v for k, v in aliases.values.items()}, shares, contract)
 
 

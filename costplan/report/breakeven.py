@@ -59,8 +59,8 @@ def gain_rows(document: Breakeven) -> list[Row]:
     """What the change of model brings, and what owning brings on top."""
     model, owning = document.gain_model_usd_month, document.gain_owning_usd_month
     rows = [
-        ("a - b", f"changing the model: {numbers.saving(model.value)}/month {numbers.interval(model, flip=True)}"),
-        ("b - c", f"owning the GPUs: {numbers.saving(owning.value)}/month {numbers.interval(owning, flip=True)}"),
+        ("a - b", f"changing the model: {numbers.saving(model.value)}/month {numbers.interval(model, saved=True)}"),
+        ("b - c", f"owning the GPUs: {numbers.saving(owning.value)}/month {numbers.interval(owning, saved=True)}"),
     ]
     rows[0] = (rows[0][0], f"{rows[0][1]}; {model.note}")
     mixed = document.hybrid

@@ -6,14 +6,15 @@ Texts that hold log strings are returned as they are: the renderer that prints t
 import re
 import shlex
 
-from costplan.report.numbers import UNKNOWN, compact, day, money, money_decimals, percent, plain, plural, saving, span
-from costplan.results import Books, Estimate, GroupRow, Opportunity, Plan, Rung
+from costplan.report.numbers import UNKNOWN, compact, day, money, money_decimals, percent, plain, saving, span
+from costplan.results import NO_MODEL, NO_USAGE, Books, Estimate, GroupRow, Opportunity, Plan, Rung, UnpricedModel
+from costplan.units import plural
 
 NO_CONTRACT = "list price, no contract given"
 LEGEND = "= counted or priced   ≈ modelled   ? assumed   [low … high] 95% interval, with ~ a plausible range"
 _GAP = 0.05
 _NOTHING = 0.0005
-_NO_MODEL = ("", "(no model)")
+_NO_NAME = ("", "(no model)")
 _QUANTILES = ("p50", "p95", "p99", "max")
 _TYPEABLE = re.compile(r"(?!-.)[\w./ :@%+=,~-]{1,60}", re.ASCII)
 
@@ -67,17 +68,22 @@ def unpriced_gap(books: Books) -> str:
     """What the amounts leave out for want of a price; empty where nothing."""
     if not books.unpriced.requests:
         return ""
-    models = ["no model name" if m.model in _NO_MODEL else f"'{plain(m.model, 32)}'" for m in books.unpriced.models]
+    models = [_unpriced_name(model) for model in books.unpriced.models]
     names = ", ".join(models[:3]) + (f" and {len(models) - 3} more" if len(models) > 3 else "")
     of = f" ({names})" if names else ""
     return f"{plural(books.unpriced.requests, 'request')} unpriced{of}, {percent(books.unpriced.token_share)} of tokens"
+
+
+def _unpriced_name(row: UnpricedModel) -> str:
+    name = "no model name" if row.model in _NO_NAME else f"'{plain(row.model, 32)}'"
+    return f"{name}: no token counts" if row.reason == NO_USAGE else name
 
 
 def scale(plan: Plan) -> list[str]:
     """How much the log holds: `19,366 requests`, `10 d to 2026-10-29`, `6 models`, `24.1M tokens`."""
     books, base = plan.ingest, plan.baseline
     ends = day(books.span.end)
-    models = sum(row.key not in _NO_MODEL for row in plan.unit_economics.by_model)
+    models = sum(row.key not in _NO_NAME for row in plan.unit_economics.by_model)
     tokens = base.input_tokens + base.output_tokens + books.unpriced.tokens
     facts = [plural(books.requests, "request"), span(books.span.days) + (f" to {ends}" if ends else "")]
     return [*facts, plural(models, "model") if models else "no model names", f"{compact(tokens)} tokens"]
@@ -99,7 +105,7 @@ def session_facts(plan: Plan) -> list[str]:
     steps = ", ".join(f"{name} {value:,.0f}" for name, value in found.steps.items() if name in _QUANTILES)
     costs = ", ".join(f"{name} {money(value)}" for name, value in found.cost_usd.items() if name in _QUANTILES)
     lines = [f"{plural(found.sessions, 'session')}; calls in one: {steps}"]
-    lines += [] if unpriced_only(plan) else [f"Cost of a session: {costs}"]
+    lines += [f"Cost of a session: {costs}"] if costs else []
     shares = (
         ("re-sent history", found.history_share),
         ("system prompt", found.system_share),
@@ -134,10 +140,17 @@ def contract(plan: Plan) -> str:
     return "" if stated.lower().startswith(("none", "no contract", "list price")) else stated
 
 
+def in_cash(paid: Estimate | None, usage: Estimate) -> str:
+    """What a month of usage costs in cash, where a contract makes that another amount."""
+    known = paid is not None and paid.value is not None and paid.value != usage.value
+    return f"in cash {money(paid.value)}" if known and paid else ""
+
+
 def rung_note(plan: Plan, rung: Rung) -> str:
     """The rung's one line: what it rests on, or what it needs; with the cash effect where a contract changes it."""
     money_, cash, usage = rung.marginal_usd_month, rung.cash_usd_month.value, rung.usage_usd_month.value
-    parts = ["not counted"] if money_.value is not None and money_.value < 0 else []
+    effect = rung.saving_share if money_.value is None else money_.value
+    parts = ["not counted"] if effect is not None and effect < 0 else []
     note = money_.note if rung_unknown(plan, rung) and (monthly(plan) or not rung.summary) else ""
     parts += [text for text in (rung.summary, note if note not in rung.summary else "") if text]
     if contract(plan) and cash is not None and cash != usage:
@@ -173,11 +186,9 @@ def payback(days: float | None) -> str:
     return plural(max(1, round(days / 30.4)), "month") if days >= 90 else plural(max(1, round(days)), "day")
 
 
-def group_cost(plan: Plan, row: GroupRow, decimals: int | None) -> str:
+def group_cost(row: GroupRow, decimals: int | None) -> str:
     """An amount, or why there is none: an unpriced model is not a free one."""
-    if row.cost_usd == 0 and row.requests > row.failed and plan.ingest.unpriced.requests:
-        return "unpriced"
-    return money(row.cost_usd, decimals)
+    return "unpriced" if row.cost_usd is None else money(row.cost_usd, decimals)
 
 
 def identities(books: Books) -> list[str]:
@@ -215,10 +226,12 @@ def next_step(plan: Plan) -> str:
     books = plan.ingest
     if books.partial:
         return f"costplan analyze {log}"
-    nameless = sum(row.requests for row in books.unpriced.models if row.reason == "the log names no model")
+    nameless = sum(row.requests for row in books.unpriced.models if row.reason == NO_MODEL)
     if 2 * nameless > books.requests:
         return f"costplan analyze {log} --assume-model gpt-4o-mini --month-requests N"
     if unpriced_only(plan) or books.unpriced.token_share > _GAP:
+        if all(row.reason in (NO_USAGE, NO_MODEL) for row in books.unpriced.models):
+            return f"costplan analyze {log}, once the log holds each reply's token counts (usage)"
         return f"costplan analyze {log} --prices prices.yaml"
     if not monthly(plan):
         return f"costplan analyze {log} --month-requests N"

@@ -47,6 +47,7 @@ def _answer(plan: Plan) -> list[str]:
     amount += "" if amount == numbers.UNKNOWN else facts.today_suffix(plan)
     detail = (
         facts.per_1k(plan, plan.unit_economics.per_1k_requests),
+        facts.in_cash(plan.baseline.cash_usd_month, plan.baseline.cost_usd_month),
         *_safe(facts.contract(plan) or facts.NO_CONTRACT),
     )
     lines = [f"Today: **{amount}**" + "".join(f", {text}" for text in detail if text)]
@@ -66,7 +67,8 @@ def _after(plan: Plan, total: AfterTotal) -> str:
     amount = _known(plan, total.cost_usd_month, facts.decimals(plan))
     amount = f"**{amount}/month**" if amount != numbers.UNKNOWN else "" if less else numbers.UNKNOWN
     spread = numbers.interval(total.cost_usd_month, facts.decimals(plan))
-    return ", ".join(filter(None, (amount, spread, facts.per_1k(plan, total.per_1k_requests), less)))
+    cash = facts.in_cash(total.cash_usd_month, total.cost_usd_month)
+    return ", ".join(filter(None, (amount, spread, facts.per_1k(plan, total.per_1k_requests), less, cash)))
 
 
 def _today(plan: Plan) -> list[str]:
@@ -88,18 +90,15 @@ def _today(plan: Plan) -> list[str]:
     ]
     parts = base.cost_by
     tokens = (
-        ("Input in total", numbers.compact(base.input_tokens), None),
+        ("Input in total", numbers.compact(base.input_tokens), ""),
         ("Input not cached", "", parts.input),
         ("Cache read", numbers.compact(base.cache_read_tokens), parts.cache_read),
         ("Cache write", numbers.compact(base.cache_write_tokens), parts.cache_write),
         ("Output", numbers.compact(base.output_tokens), parts.output),
         ("Other units", "", parts.other),
     )
-    decimals, none = numbers.money_decimals(base.cost_usd.value or 0), facts.unpriced_only(plan)
-    kinds = [
-        (name, n, "" if usd is None else numbers.UNKNOWN if none else numbers.money(usd, decimals))
-        for name, n, usd in tokens
-    ]
+    decimals = numbers.money_decimals(base.cost_usd.value or 0)
+    kinds = [(name, n, usd if isinstance(usd, str) else numbers.money(usd, decimals)) for name, n, usd in tokens]
     heads = "Figure | Value: | Interval | Basis | Note"
     return [_table(heads, rows), _table("Tokens in the log | Count: | Cost:", kinds)]
 
@@ -109,9 +108,11 @@ def _ladder(plan: Plan) -> list[str]:
     rows: list[list[str]] = []
     for rung in plan.ladder:
         estimate, value = rung.marginal_usd_month, rung.marginal_usd_month.value
-        order = [] if rung.order_range is None else [numbers.saving(end, decimals) for end in rung.order_range]
+        order = (
+            [] if rung.order_range is None else [numbers.saving(end, decimals) for end in reversed(rung.order_range)]
+        )
         row = [*_safe(rung.label), "defensible" if rung.headline else "potential", numbers.saving(value, decimals)]
-        row += [numbers.interval(estimate, decimals, flip=value is not None and value < 0)]
+        row += [numbers.interval(estimate, decimals, saved=True)]
         row += ["" if rung.saving_share is None else numbers.percent(rung.saving_share)]
         row += ["" if value is None else estimate.basis, rung.risk]
         row += [numbers.saving(rung.standalone_usd_month.value, decimals), " … ".join(order)]
@@ -125,7 +126,7 @@ def _opportunities(plan: Plan) -> list[str]:
     decimals = facts.decimals(plan)
     rows = [
         [str(number), *_safe(facts.place(item, 60)), numbers.saving(item.usd_month.value, decimals)]
-        + [numbers.interval(item.usd_month, decimals), item.risk, facts.days_of_work(item.effort_days)]
+        + [numbers.interval(item.usd_month, decimals, saved=True), item.risk, facts.days_of_work(item.effort_days)]
         + [facts.payback(item.payback_days)]
         + _safe(item.evidence, item.next_experiment)
         for number, item in enumerate(plan.opportunities, start=1)
@@ -148,7 +149,7 @@ def _sessions(plan: Plan) -> list[str]:
 
 def _groups(plan: Plan) -> list[str]:
     unit = plan.unit_economics
-    hours = sorted(unit.by_hour, key=lambda row: (-row.cost_usd, -row.requests, row.key))
+    hours = sorted(unit.by_hour, key=lambda row: (-(row.cost_usd or 0), -row.requests, row.key))
     groups = (
         ("Model", unit.by_model),
         ("Call site", unit.by_call_site),
@@ -162,11 +163,11 @@ def _groups(plan: Plan) -> list[str]:
 
 
 def _group(plan: Plan, title: str, rows: list[GroupRow]) -> str:
-    decimals = numbers.money_decimals(max(row.cost_usd for row in rows))
+    decimals = numbers.money_decimals(max(row.cost_usd or 0 for row in rows))
     more = f", top {_TOP} of {numbers.count(len(rows))}" if len(rows) > _TOP else ""
-    noted = any(row.note for row in rows)
+    noted = title == "Call site" and any(row.note for row in rows)
     cells = [
-        [*_safe(row.key, facts.group_cost(plan, row, decimals)), numbers.percent(row.share) if row.share else ""]
+        [*_safe(row.key, facts.group_cost(row, decimals)), numbers.percent(row.share) if row.share else ""]
         + [numbers.count(row.requests), numbers.compact(row.input_tokens), numbers.compact(row.output_tokens)]
         + (_safe(row.note) if noted else [])
         for row in rows[:_TOP]
@@ -217,7 +218,7 @@ def _prices(plan: Plan) -> list[str]:
 
 
 def _assumptions(plan: Plan) -> list[str]:
-    rows = [_safe(a.name, a.value, a.origin) for a in plan.assumptions]
+    rows = [_safe(a.name, "; ".join(filter(None, (a.value, a.note))), a.origin) for a in plan.assumptions]
     return [_table("Name | Value | Origin", rows)] if rows else []
 
 

@@ -57,12 +57,15 @@ def _dollars(size: float, decimals: int | None) -> str:
     return f"${size:,.{decimals}f}"
 
 
-def interval(estimate: Estimate, decimals: int | None = None, *, flip: bool = False) -> str:
-    """`[880 … 1,010]`; a plausible range says so; empty where nothing spreads. `flip` turns savings into costs."""
+def interval(estimate: Estimate, decimals: int | None = None, *, saved: bool = False) -> str:
+    """`[880 … 1,010]`; a plausible range says so; empty where nothing spreads.
+
+    `saved`: the ends of a saving, signed as `saving` signs it: `[-1,010 … -880]`.
+    """
     low, high = estimate.low, estimate.high
     if estimate.value is None or low is None or high is None or low == high:
         return ""
-    if flip:
+    if saved:
         low, high = -high, -low
     if decimals is None:
         decimals = money_decimals(max(abs(low), abs(high)))
@@ -96,11 +99,6 @@ def percent(share: float | None) -> str:
 def count(number: float) -> str:
     """`3,853,000`"""
     return f"{number:,.0f}"
-
-
-def plural(number: int, noun: str) -> str:
-    """`1 request`, `2 requests`"""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def compact(number: float) -> str:

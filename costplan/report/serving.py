@@ -8,6 +8,7 @@ from costplan.report import numbers
 from costplan.report.numbers import markdown_text, plain
 from costplan.results import Assumption
 from costplan.results.serving import Capacity, FleetOption, ServingConfig, Simulation, Spread
+from costplan.units import plural
 
 _STATISTICS = ("mean", "p50", "p90", "p95", "p99", "max")
 _GIB = 1 << 30
@@ -54,7 +55,7 @@ def latency_rows(run: Simulation) -> list[tuple[str, Spread, str]]:
 
 def fleet_facts(config: ServingConfig) -> list[tuple[str, str]]:
     """(heading, line) of what was simulated."""
-    size = f"{config.gpus} x {config.gpu}, {numbers.plural(config.replicas, 'replica')} of TP{config.tp}"
+    size = f"{config.gpus} x {config.gpu}, {plural(config.replicas, 'replica')} of TP{config.tp}"
     engine = f"{config.engine}, {config.max_num_seqs} sequences and {config.max_num_batched_tokens:,} tokens a step"
     memory = (
         f"{config.weights_bytes_gpu / _GIB:.1f} GiB weights and {config.kv_bytes_gpu / _GIB:.1f} GiB KV cache of "
@@ -78,7 +79,7 @@ def outcome_facts(run: Simulation) -> list[tuple[str, str]]:
     band_ = band(run.error_band, "throughput")
     rates = f"{rate(run.req_s)} req/s · {run.input_tok_s:,.0f} input tok/s · {run.output_tok_s:,.0f} output tok/s"
     rows = [("Throughput", f"≈ {rates}" + (f"  {band_}" if band_ else ""))]
-    kv = [f"KV peak {numbers.percent(run.kv.peak_share)}", numbers.plural(run.kv.preemptions or 0, "preemption")]
+    kv = [f"KV peak {numbers.percent(run.kv.peak_share)}", plural(run.kv.preemptions or 0, "preemption")]
     kv += [f"prefix hits {numbers.percent(run.prefix_hit_share)}", f"busy {numbers.percent(run.busy_share)}"]
     rows.append(("Use", " · ".join(kv) + f" · {rate(run.mean_batch_tokens)} tokens a step"))
     if run.goodput_share is not None and run.goodput_req_s is not None:
@@ -177,7 +178,7 @@ def capacity_facts(plan: Capacity) -> list[tuple[str, str]]:
         )
     if plan.naive is not None:
         naive = plan.naive
-        cost = f"{numbers.plural(naive.gpus, 'GPU')}, {numbers.money(naive.usd_month)}/month"
+        cost = f"{plural(naive.gpus, 'GPU')}, {numbers.money(naive.usd_month)}/month"
         rows.append(("Naive", f"{cost}: {naive.note}"))
     pruned = sum(plan.pruned.values())
     counted = f"{plan.searched} configurations: {plan.simulated} simulated, {pruned} ruled out before"

@@ -12,6 +12,7 @@ from rich.text import Text
 from costplan.report import facts, numbers
 from costplan.report.numbers import plain
 from costplan.results import AfterTotal, Estimate, GroupRow, Plan, Rung
+from costplan.units import plural
 
 _BETWEEN = 4
 _TOP, _WARNINGS = 5, 4
@@ -50,7 +51,7 @@ def _head(plan: Plan, console: Console) -> None:
         heads.append("partial: first look only")
     line = Text(files, "bold").append("   " + " · ".join(heads), "not bold")
     problems = [facts.unpriced_gap(books)] if books.unpriced.requests else []
-    problems += [numbers.plural(books.skipped.total, "record") + " skipped"] if books.skipped.total else []
+    problems += [plural(books.skipped.total, "record") + " skipped"] if books.skipped.total else []
     trouble = Text("; ".join(problems), "yellow")
     fits = line.cell_len + trouble.cell_len + 3 <= console.width
     _put(console, line.append(("   " if fits else "\n") if problems else "").append_text(trouble))
@@ -96,6 +97,7 @@ def _today(plan: Plan) -> _Row:
     suffix = facts.today_suffix(plan) if known else ""
     notes = [
         facts.per_1k(plan, plan.unit_economics.per_1k_requests),
+        facts.in_cash(plan.baseline.cash_usd_month, estimate),
         plain(facts.contract(plan) or facts.NO_CONTRACT, 80),
     ]
     if not known:
@@ -109,7 +111,7 @@ def _rung(plan: Plan, rung: Rung) -> _Row:
     unknown = facts.rung_unknown(plan, rung)
     amount = numbers.UNKNOWN if unknown else numbers.saving(value, decimals) if value is not None else ""
     share = "" if rung.saving_share is None or unknown else numbers.percent(rung.saving_share)
-    spread = _spread(rung.marginal_usd_month, decimals, flip=value is not None and value < 0)
+    spread = _spread(rung.marginal_usd_month, decimals, saved=True)
     basis = numbers.mark(rung.marginal_usd_month)
     cells = ["  " + plain(rung.label, 40), amount, share.rjust(7) if share else "", basis, spread]
     colour = "yellow" if value is not None and value < 0 else "dim" if unknown else "green" if value else ""
@@ -124,11 +126,12 @@ def _after(plan: Plan, label: str, total: AfterTotal) -> _Row:
     amount = numbers.money(estimate.value, decimals) if known else "" if less else numbers.UNKNOWN
     spread = _spread(estimate, decimals) if known else ""
     cells = [label, amount, "/month" if known else "", numbers.mark(estimate) if known else "", spread]
-    return cells, " · ".join(filter(None, (per_1k, less))), "bold"
+    cash = facts.in_cash(total.cash_usd_month, estimate)
+    return cells, " · ".join(filter(None, (per_1k, less, cash))), "bold"
 
 
-def _spread(estimate: Estimate, decimals: int | None, *, flip: bool = False) -> str:
-    return numbers.interval(estimate, decimals, flip=flip).replace(" range", "~")
+def _spread(estimate: Estimate, decimals: int | None, *, saved: bool = False) -> str:
+    return numbers.interval(estimate, decimals, saved=saved).replace(" range", "~")
 
 
 def _first(plan: Plan, console: Console) -> None:
@@ -164,7 +167,7 @@ def _money(plan: Plan, console: Console) -> None:
 
 
 def _group(plan: Plan, title: str, rows: list[GroupRow]) -> Table:
-    decimals = numbers.money_decimals(max(row.cost_usd for row in rows))
+    decimals = numbers.money_decimals(max(row.cost_usd or 0 for row in rows))
     more = f", top {_TOP} of {numbers.count(len(rows))}" if len(rows) > _TOP else ""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
@@ -172,7 +175,7 @@ def _group(plan: Plan, title: str, rows: list[GroupRow]) -> Table:
         table.add_column(no_wrap=True, justify="right")
     table.add_row(Text(title + more, "bold"), *(Text(head, "dim") for head in ("in log", "share", "requests")))
     for row in rows[:_TOP]:
-        cost = plain(facts.group_cost(plan, row, decimals), 12)
+        cost = plain(facts.group_cost(row, decimals), 12)
         share = numbers.percent(row.share) if cost.startswith("$") else ""
         requests = numbers.count(row.requests)
         table.add_row(Text("  " + plain(_key(plan, row), 30)), Text(cost), Text(share), Text(requests, "dim"))
@@ -208,7 +211,9 @@ def _origins(plan: Plan, console: Console) -> None:
         source = " ".join(filter(None, (price.source, price.effective, *price.notes)))
         _hang(console, Text("Price  ", "bold"), Text(plain(f"{model}: {rates}; {source}", 400), "dim"))
     for item in plan.assumptions:
-        text = plain(f"{item.name} = {item.value}", 160) + plain(f" ({item.origin})", 80)
+        text = plain("; ".join(filter(None, (f"{item.name} = {item.value}", item.note))), 240) + plain(
+            f" ({item.origin})", 80
+        )
         _hang(console, Text("Assume ", "bold"), Text(text, "dim"))
 
 

@@ -9,6 +9,9 @@ from typing import Any, Literal
 import msgspec
 
 PLAN_SCHEMA = "costplan/plan/1"
+NO_MODEL = "the log names no model"
+NO_USAGE = "no usage to price"
+"""Reasons of an unpriced call that no price list can mend."""
 
 Basis = Literal["reported", "priced", "measured", "simulated", "estimated", "assumed"]
 
@@ -119,11 +122,13 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CostParts(msgspec.Struct, frozen=True, kw_only=True):
-    input: float
-    cache_read: float
-    cache_write: float
-    output: float
-    other: float
+    """None where no request has a price."""
+
+    input: float | None
+    cache_read: float | None
+    cache_write: float | None
+    output: float | None
+    other: float | None
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +137,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd_price_date: Estimate
     """The same rows at `--price-date`; the ladder and monthly figures start here."""
     cost_usd_month: Estimate
+    cash_usd_month: Estimate | None = None
+    """What is paid for the month that begins at the price date, under the contract; None without one."""
     cost_usd_reported: float | None
     """Sum of the costs the log itself states, where it states any; never mixed into the computed ones."""
     price_date: str | None
@@ -146,16 +153,18 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a breakdown; `share` is of the priced cost."""
+    """One line of a breakdown; `share` is of the priced cost. Both are None where no request of it has a price."""
 
     key: str
     requests: int
-    cost_usd: float
-    share: float
+    cost_usd: float | None
+    share: float | None
     input_tokens: int
     output_tokens: int
     cache_read_tokens: int = 0
     failed: int = 0
+    unpriced: int = 0
+    """Requests that the cost leaves out."""
     note: str = ""
 
 
@@ -164,6 +173,7 @@ class Sessions(msgspec.Struct, frozen=True, kw_only=True):
     steps: dict[str, float]
     """p50, p95, p99, max."""
     cost_usd: dict[str, float]
+    """Empty where no request has a price."""
     history_share: float | None
     """Share of input characters that is re-sent conversation history; likewise below. None without text."""
     tools_share: float | None
@@ -233,6 +243,8 @@ class Opportunity(msgspec.Struct, frozen=True, kw_only=True):
 
 class AfterTotal(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd_month: Estimate
+    cash_usd_month: Estimate | None = None
+    """What is paid under the contract; None without one."""
     per_1k_requests: Estimate
     saving_share: float | None
     levers: list[str]
@@ -247,6 +259,8 @@ class Assumption(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     value: str
     origin: str
+    note: str = ""
+    """What the log has to say against it, as one sentence."""
 
 
 class PriceUsed(msgspec.Struct, frozen=True, kw_only=True):

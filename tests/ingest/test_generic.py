@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from costplan.errors import UsageError
+from costplan.errors import CostplanError, UsageError
 from costplan.ingest import generic
 from costplan.trace import BadRecord, Call, check
+from tests.ingest.logs import plan_of
 
 TRACES = Path(__file__).parents[2] / "traces"
 with (TRACES / "generic.csv").open() as file:
@@ -144,6 +145,24 @@ def test_small_times_are_relative_seconds_or_milliseconds_by_name():
     assert one({"t": 12.5, "n": 1}, "t=timestamp", "n=input_tokens").time_is_relative
     assert one({"t_ms": 1500, "n": 1}, "t_ms=timestamp", "n=input_tokens").time_us == 1_500_000
     assert not one({"t": 1_767_225_600, "n": 1}, "t=timestamp", "n=input_tokens").time_is_relative
+
+
+def test_commas_that_group_thousands_are_read_and_others_are_refused():
+    maps = ("tok_in=input_tokens", "tok_out=output_tokens", "usd=cost_usd")
+    call = one({"tok_in": "1,000", "tok_out": "2,345,678", "usd": "1,234.50"}, *maps)
+    assert (call.input_tokens, call.output_tokens, call.cost_usd_reported) == (1000, 2345678, 1234.5)
+    for bad in ({"tok_in": "1,00"}, {"tok_in": "1,5"}, {"usd": "1,234"}, {"tok_in": ",100"}):
+        with pytest.raises(BadRecord):
+            one({"tok_in": "1", "tok_out": "1", **bad}, *maps)
+    row = {"ts": "2026-01-02T00:00:00Z", "model": "gpt-4o", "tok_in": "1,000", "tok_out": "200"}
+    assert generic.guess_map(list(row), [row])["input_tokens"] == "tok_in"
+
+
+def test_a_table_without_rows_names_the_columns_it_found(tmp_path: Path):
+    table = tmp_path / "empty.csv"
+    table.write_text("ts,model,tok_in,tok_out\n")
+    with pytest.raises(CostplanError, match="its columns are: ts, model, tok_in, tok_out"):
+        plan_of(table)
 
 
 def test_counts_are_taken_as_inclusive():

@@ -138,8 +138,9 @@ def test_buckets_together_find_what_one_dictionary_finds(tmp_path: Path):
     assert sorted(normalised.tolist()) == [row for row, kind in enumerate(found) if kind == "normalised"]
     hits = np.sum([part.hits for part in parts], axis=0)
     for index, setting in enumerate(settings):
-        n = sum(1 for kind in naive(rows, setting) if kind)
-        assert hits[index].tolist() == [n, 1000 * n]
+        kinds = naive(rows, setting)
+        exactly, n = kinds.count("exact"), sum(map(bool, kinds))
+        assert hits[index].tolist() == [exactly, 1000 * exactly, n, 1000 * n]
     assert sum(part.eligible for part in parts) == 600
     assert sum(part.distinct for part in parts) == len(set(rows["norm_key"].tolist()))
 
@@ -150,8 +151,9 @@ def test_hits_by_capacity_equal_an_lru_over_all_buckets(tmp_path: Path, monkeypa
     rows = many()
     points = by_capacity(bucket_file(tmp_path, rows, 3), 3, 600, policy, len(rows["norm_key"]))
     for point in points:
-        n = sum(1 for kind in naive(rows, CacheSetting(600, policy, "global", point["capacity"])) if kind)
-        assert (point["hits"], point["cost"]) == (n, 1000 * n)
+        kinds = naive(rows, CacheSetting(600, policy, "global", point["capacity"]))
+        exactly, n = kinds.count("exact"), sum(map(bool, kinds))
+        assert point["sums"] == [exactly, 1000 * exactly, n, 1000 * n]
     assert [point["capacity"] for point in points] == [1, 5, 20, 1000]
     assert len(CAPACITIES) == 4
 
@@ -168,5 +170,5 @@ def test_a_refused_request_stores_nothing_and_its_repetition_is_a_retry(tmp_path
 def test_an_empty_bucket_has_no_hits(tmp_path: Path):
     files = bucket_file(tmp_path, columns([]), 2)
     part = replay_bucket(ResponseJob(1, files, (CacheSetting(), CacheSetting(60))))
-    assert part.hits.tolist() == [[0, 0], [0, 0]] and part.eligible == 0
-    assert by_capacity(files, 2, 60, "store", 0)[0]["hits"] == 0
+    assert part.hits.tolist() == [[0] * 4] * 2 and part.eligible == 0
+    assert by_capacity(files, 2, 60, "store", 0)[0]["sums"] == [0] * 4

@@ -1,13 +1,15 @@
 """Rungs, totals and opportunities from the cost of every set: they add up in the log and in the month."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from costplan.costing import Keyed
 from costplan.levers import LADDER, N_SETS, mask_of
 from costplan.levers.rungs import (
     CAN_WAIT,
+    CASH_NOTE,
     LEVERS,
-    NO_CONTRACT_MODEL,
     Evidence,
     Ladder,
     after_of,
@@ -15,6 +17,7 @@ from costplan.levers.rungs import (
     rungs_of,
 )
 from costplan.month import Month, month_of
+from costplan.prices.contract import Contract
 from costplan.results import Estimate, Rung, exact
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +28,7 @@ NO_MONTH = month_of(0, DAY_US // 2, requests=1000)
 A_MILLION = month_of(None, None, requests=1000, month_requests=1e6)
 
 
-def evidence(present: tuple[int, ...] = (0, 1, 2, 3, 4)) -> Evidence:
+def evidence(present: tuple[int, ...] = (0, 1, 2, 3, 4, 5)) -> Evidence:
     n = len(LADDER)
     return Evidence(
         present=present, facts=tuple({"lever": name} for name in LADDER), summary=("",) * n,
@@ -132,12 +135,12 @@ def test_no_counted_rung_costs_money(seed: int):
 
 def test_a_lever_that_costs_money_is_shown_and_not_counted():
     """The cache costs 10 of 1000 an hour, the marks save 200: a month of 730 hours x 800 nano-dollars is left."""
-    ladder = ladder_of({0: -10, 1: 200})
-    told = rungs_of(ladder, evidence((0, 1)))
+    ladder = ladder_of({0: -10, 2: 200})
+    told = rungs_of(ladder, evidence((0, 2)))
     rungs = by_label(told.rungs)
     assert value(rungs["exact cache"].marginal_usd_month) == pytest.approx(-10 * 730 / 1e9)
     assert rungs["exact cache"].headline
-    assert told.counted == [1]
+    assert told.counted == [2]
     after = after_of(ladder, told, exact(1000 * 1000 / 1e9, "USD/1k requests", "priced")).defensible
     assert value(after.cost_usd_month) == pytest.approx(800 * 730 / 1e9)
     assert value(after.per_1k_requests) == pytest.approx(800 * 1000 / 1e9)
@@ -146,15 +149,15 @@ def test_a_lever_that_costs_money_is_shown_and_not_counted():
 
 def test_a_saving_wider_than_itself_goes_to_potential():
     """Saves 10 an hour, give or take 3000 now and then: nothing to defend."""
-    calm, wild = ladder_of({0: 10, 3: 50}), ladder_of({0: 10}, noise=3000)
-    assert [rung.headline for rung in rungs_of(calm, evidence((0, 3))).rungs[:2]] == [True, True]
+    calm, wild = ladder_of({0: 10, 4: 50}), ladder_of({0: 10}, noise=3000)
+    assert [rung.headline for rung in rungs_of(calm, evidence((0, 4))).rungs[:2]] == [True, True]
     assert [rung.headline for rung in rungs_of(wild, evidence((0,))).rungs[:1]] == [False]
 
 
 def test_calls_that_nobody_marked_are_a_range_from_none_to_all():
     """Half of 1000 if all can wait: saves 0 to 500 an hour, leaves 500 to 1000."""
-    ladder = ladder_of({4: 500})
-    told = rungs_of(ladder, evidence((4,)))
+    ladder = ladder_of({5: 500})
+    told = rungs_of(ladder, evidence((5,)))
     saving = by_label(told.rungs)["batch tier (if calls can wait)"].marginal_usd_month
     hour = 730 / 1e9
     assert (saving.low, saving.value, saving.high) == pytest.approx((0, 500 * hour, 500 * hour))
@@ -186,13 +189,20 @@ def test_without_a_month_there_are_shares_but_no_amounts():
     assert opportunities_of(ladder, evidence((0,)), told, str, 800.0) == []
 
 
-def test_a_contract_is_named_and_not_guessed_at():
+@pytest.mark.parametrize(("minimum_share", "cash_share"), [(0.0, 1.0), (0.95, 0.5), (1.0, 0.0), (2.0, 0.0)])
+def test_below_the_minimum_a_saving_is_no_cash(minimum_share: float, cash_share: float):
+    """1000 an hour of which the cache saves 100; of a minimum of 95 % of the month's cost it saves the first half."""
     plain = ladder_of({0: 100})
-    bound = Ladder(by_hour=plain.by_hour, by_site=plain.by_site, month=plain.month, contract=True)
-    for ladder, note in ((plain, plain.month.note), (bound, NO_CONTRACT_MODEL)):
-        rung = rungs_of(ladder, evidence((0,))).rungs[0]
-        assert rung.cash_usd_month.note == note
-        assert rung.cash_usd_month.value == rung.usage_usd_month.value
+    month = 1000 * 730 / 1e9
+    terms = Contract(minimum_usd_month=minimum_share * month)
+    bound = replace(plain, contract=terms)
+    usage, rung = (rungs_of(ladder, evidence((0,))).rungs[0] for ladder in (plain, bound))
+    assert usage.cash_usd_month == usage.usage_usd_month == rung.usage_usd_month
+    assert value(rung.cash_usd_month) == pytest.approx(cash_share * 0.1 * month)
+    assert (rung.cash_usd_month.basis, rung.cash_usd_month.note) == ("assumed", CASH_NOTE)
+    paid = after_of(bound, rungs_of(bound, evidence((0,))), exact(1, "USD/1k requests", "priced")).defensible
+    assert paid.cash_usd_month is not None
+    assert value(paid.cash_usd_month) == pytest.approx(max(minimum_share, 0.9) * month)
 
 
 def test_opportunities_of_a_lever_are_its_saving_by_site_by_hand():

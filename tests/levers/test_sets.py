@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from costplan.levers import LADDER, N_SETS
-from costplan.levers.sets import AUTOMATIC_PREFIX, BATCH_MARKED, BATCH_REST, MARKED_PREFIX, RESPONSE
+from costplan.levers.sets import AUTOMATIC_PREFIX, BATCH_MARKED, BATCH_REST, MARKED_PREFIX, RESPELLED, RESPONSE
 from tests.levers.logs import FILLER, Seen, analyzed, call, claude, random_log
 
 DEMO = Path(__file__).resolve().parents[2] / "traces" / "demo.jsonl.gz"
@@ -102,6 +102,23 @@ def test_where_nothing_is_shared_a_lever_touches_only_its_own_calls(tmp_path: Pa
     assert changed_by(seen, RESPONSE) == {name for number, name in enumerate(names) if number % 5}
     assert changed_by(seen, BATCH_REST) <= set(names) - marked
     assert changed_by(seen, MARKED_PREFIX) == changed_by(seen, AUTOMATIC_PREFIX) == set()
+
+
+def test_only_literal_repeats_are_defensible_and_respelled_ones_need_a_test(tmp_path: Path):
+    """One question, its literal repeat and one in capitals; 9,150 nano-dollars each (see tiny)."""
+    seen = analyzed(tmp_path, [call(0), call(60), call(120, "WHERE DO I RETURN A BOOK?")], month_requests=3)
+    totals = seen.ladder.totals()
+    keep = 5  # what keeping an answer of 8 tokens for an hour costs, rounded
+    assert totals[0] - totals[1 << RESPONSE] == pytest.approx(9_150, abs=9 + 2 * keep)
+    assert totals[1 << RESPONSE] - totals[1 << RESPELLED] == pytest.approx(9_150, abs=keep)
+    assert totals[1 << RESPELLED] == totals[1 << RESPELLED | 1 << RESPONSE]
+    assert seen.plan.after.defensible.levers[0] == "response_cache"
+    assert "response_cache_respelled" not in seen.plan.after.defensible.levers
+    rungs = {each.label: each for each in seen.plan.ladder}
+    assert rungs["exact cache"].headline and "hit 33.3%" in rungs["exact cache"].summary
+    assert (
+        not rungs["cache for respelled prompts"].headline and rungs["cache for respelled prompts"].risk == "needs-test"
+    )
 
 
 def test_the_batch_tier_halves_a_call_by_hand(tmp_path: Path):

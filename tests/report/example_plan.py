@@ -182,7 +182,9 @@ def _unit_economics() -> UnitEconomics:
         by_model=[group("gpt-4o", 0.704, 1_610_000), group("claude-sonnet-4-5", 0.262, 402_000)]
         + [
             group("gpt-4o-mini", 0.034, 1_840_786),
-            GroupRow(key="foo-1", requests=214, cost_usd=0, share=0, input_tokens=192_600, output_tokens=44_940),
+            GroupRow(
+                key="foo-1", requests=214, cost_usd=None, share=None, unpriced=214, input_tokens=0, output_tokens=0
+            ),
         ],
         by_call_site=[group(*row) for row in zip(sites, shares, counts, strict=True)],
         by_user=[group("user-001", 0.031, 91_000), group("user-002", 0.012, 40_500)],
@@ -359,8 +361,13 @@ def all_unpriced() -> Plan:
     unpriced = UnpricedBooks(requests=REQUESTS, tokens=REQUESTS * 1110, token_share=1.0, models=models)
     books = with_(plan.ingest, priced=0, failed=0, gateway_hits=0, unpriced=unpriced)
     ladder = [with_(r, marginal_usd_month=unknown("USD/month", "needs a price for model 'foo-1'")) for r in plan.ladder]
-    unit = with_(plan.unit_economics, by_model=plan.unit_economics.by_model[-1:])
-    return with_(plan, ingest=books, ladder=ladder, unit_economics=unit)
+    unit, none = plan.unit_economics, unknown("USD", "no request has a price")
+    sites = [with_(row, cost_usd=None, share=None, unpriced=row.requests) for row in unit.by_call_site]
+    models = [with_(unit.by_model[-1], cost_usd=None, share=None)]
+    unit = with_(unit, by_model=models, by_call_site=sites, by_user=[], by_hour=[], sessions=None)
+    unit = with_(unit, **{name: none for name in unit.__struct_fields__ if name.startswith("per_")})
+    base = with_(plan.baseline, cost_usd=none, cost_usd_price_date=none, cost_usd_month=none)
+    return with_(plan, ingest=books, ladder=ladder, unit_economics=unit, baseline=base)
 
 
 def one_line() -> Plan:
@@ -419,7 +426,9 @@ def huge() -> Plan:
         with_(t, cost_usd_month=_scaled(t.cost_usd_month, by)) for t in (plan.after.defensible, plan.after.potential)
     ]
     ladder = [with_(r, marginal_usd_month=_scaled(r.marginal_usd_month, by)) for r in plan.ladder]
-    sites = [with_(r, cost_usd=r.cost_usd * by, requests=r.requests * 10**9) for r in plan.unit_economics.by_call_site]
+    sites = [
+        with_(r, cost_usd=(r.cost_usd or 0) * by, requests=r.requests * 10**9) for r in plan.unit_economics.by_call_site
+    ]
     base = with_(plan.baseline, cost_usd_month=month, cost_usd=now, cost_usd_price_date=now)
     return with_(
         plan,

@@ -47,12 +47,19 @@ def test_a_saving_lowers_the_bill_and_a_negative_one_raises_it() -> None:
     assert [numbers.saving(usd, 0) for usd in (940, -120, 0, None)] == ["-$940", "+$120", "$0", "unknown"]
 
 
+def test_the_ends_of_a_saving_are_signed_as_the_saving_is() -> None:
+    assert (numbers.saving(940), numbers.interval(_estimate(940, 880, 1_010), 0, saved=True)) == (
+        "-$940.00",
+        "[-1,010 … -880]",
+    )
+    assert numbers.interval(_estimate(-120, -300, 40), 0, saved=True) == "[-40 … 300]"
+
+
 def test_an_interval_without_a_level_is_called_a_range() -> None:
     assert numbers.interval(_estimate(940, 880, 1_010), 0) == "[880 … 1,010]"
     assert numbers.interval(_estimate(940, 880, 1_010, None), 0) == "[880 … 1,010] range"
     assert numbers.interval(_estimate(940, 880, 1_010, 0.8), 0) == "[880 … 1,010] 80.0%"
     assert numbers.interval(_estimate(0.5, 0.25, 0.75)) == "[0.250 … 0.750]"
-    assert numbers.interval(_estimate(-120, -300, 40), 0, flip=True) == "[-40 … 300]"
 
 
 def test_an_exact_or_unknown_number_has_no_interval() -> None:

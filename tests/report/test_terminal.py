@@ -78,13 +78,13 @@ def test_the_report_fits_a_screen() -> None:
 def test_a_rung_shows_saving_share_basis_interval_and_condition() -> None:
     line = line_with(shown(example.example_plan()), "exact cache")
     assert re.split(r"\s{2,}", line.strip()) == (
-        ["exact cache", "-$940", "5.1%", "≈", "[880 … 1,010]", "hit 6.2%, TTL 1 h"]
+        ["exact cache", "-$940", "5.1%", "≈", "[-1,010 … -880]", "hit 6.2%, TTL 1 h"]
     )
 
 
 def test_a_plausible_range_is_marked_as_one() -> None:
     text = shown(example.example_plan())
-    assert "[2,600 … 5,200]~" in line_with(text, "routing")
+    assert "[-5,200 … -2,600]~" in line_with(text, "routing")
     assert "~ a plausible range" in text
 
 
@@ -128,6 +128,14 @@ def test_a_short_log_shows_its_own_spend_and_how_to_get_a_month() -> None:
 def test_a_rung_that_costs_money_is_shown_and_not_counted() -> None:
     line = line_with(shown(example.negative_rung()), "prompt cache")
     assert "+$120" in line and "not counted" in line and "[40 … 300]" in line
+
+
+def test_a_rung_that_costs_money_is_not_counted_without_a_month_either() -> None:
+    plan = example.no_month()
+    ladder = [
+        example.with_(each, saving_share=-0.007) if each.lever == "prompt_cache" else each for each in plan.ladder
+    ]
+    assert "not counted" in line_with(shown(example.with_(plan, ladder=ladder)), "prompt cache")
 
 
 def test_an_invoice_gap_is_the_first_line() -> None:
