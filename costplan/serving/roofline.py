@@ -61,7 +61,7 @@ def roofline(
 ) -> StepTime:
     """Step times of one replica on `tp` GPUs, for steps of up to `max_tokens` tokens (None: the engine's limit)."""
     check_tp(model, tp)
-    speed = SPEED_DEFAULTS | engine.speed.values
+    speed = coefficients(engine)
     kernels = find_kernels(gpu.architecture)
     weights = find_precision(precision, gpu)
     sequences = max_num_seqs or engine.max_num_seqs
@@ -101,6 +101,13 @@ def roofline(
         frontend_s=speed["frontend_ms"] * 1e-3,
         frontend_token_s=speed["frontend_token_us"] * 1e-6,
     )
+
+
+def coefficients(engine: Engine) -> dict[str, float]:
+    """The engine's coefficients over the defaults; `name.default` stands for the plain name."""
+    given = engine.speed.values
+    plain = {key.removesuffix(".default"): value for key, value in given.items() if key.endswith(".default")}
+    return SPEED_DEFAULTS | given | plain
 
 
 def with_draft(step: StepTime, draft: StepTime, draft_tokens: int) -> StepTime:

@@ -18,7 +18,7 @@ from costplan.errors import CostplanError
 from costplan.profiles.engines import Engine
 from costplan.profiles.gpus import Gpu
 from costplan.profiles.models import Model
-from costplan.serving.roofline import SPEED_DEFAULTS
+from costplan.serving.roofline import coefficients
 from costplan.serving.shapes import check_tp
 from costplan.serving.step_time import StepTime
 
@@ -53,7 +53,7 @@ def silicon(
     except Exception as error:  # the package raises kinds of its own that it does not export
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise CostplanError(f"operator tables: {reason}", hint="use the built-in roofline") from error
-    speed = SPEED_DEFAULTS | engine.speed.values
+    speed = coefficients(engine)
     tokens = np.arange(most + 1, dtype=np.float64)
     return StepTime(
         base_s=base_s + speed["step_ms"] * 1e-3 + speed["token_us"] * 1e-6 * tokens,
