@@ -35,6 +35,7 @@ _P64 = tuple(
 _START = np.array([_P32[2], _P64[0], _P64[1], _P64[2], _P64[3], _P32[1], _P64[4], _P32[0]], U64)
 _AVALANCHE, _RRMXMX, _LOW = U64(0x165667919E3779F9), U64(0x9FB21C651E98DF25), U64(0xFFFFFFFF)
 _STRIPE, _BLOCK = 64, 1024
+Ints = NDArray[np.int64]
 _BITS = tuple(U64(bits) for bits in range(64))
 
 
@@ -49,6 +50,17 @@ def load64(_context: Any, data: Any, _at: Any) -> Any:
         return builder.load(place, align=1, typ=word)
 
     return _types.uint64(data, _types.intp), generate
+
+
+@_intrinsic
+def first_byte(_context: Any, _marks: Any) -> Any:
+    """Index of the first of 8 bytes that is marked by its highest bit; there must be one."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        zeros = builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+        return builder.lshr(zeros, ir.Constant(ir.IntType(64), 3))
+
+    return _types.intp(_types.uint64), generate
 
 
 @_intrinsic
@@ -166,3 +178,40 @@ def keys_of(data: Any, starts: Any, ends: Any) -> NDArray[np.uint64]:
         else:
             keys[index] = _longer(data, at, size, lanes)
     return keys
+
+
+@jit
+def _number_keys(keys: Any, table: Any, numbers: Any, count: int) -> tuple[Ints, Ints]:
+    found, new, news = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64), 0
+    for index in range(len(keys)):
+        key = keys[index] if keys[index] else U64(1)  # 0 marks a free place
+        at = np.int64(key & U64(len(table) - 1))
+        while table[at] != key and table[at]:
+            at = (at + 1) & (len(table) - 1)
+        if not table[at]:
+            table[at], numbers[at] = key, count + news
+            new[news] = index
+            news += 1
+        found[index] = numbers[at]
+    return found, new[:news]
+
+
+class KeyTable:
+    """Numbers keys in the order in which they come."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._keys, self._numbers = np.zeros(1 << 10, U64), np.zeros(1 << 10, np.int64)
+
+    def numbers(self, keys: NDArray[np.uint64]) -> tuple[Ints, Ints]:
+        """(number of every key, the places at which keys stand that are new)."""
+        if 2 * (self.count + len(keys)) > len(self._keys):
+            old, place = np.flatnonzero(self._keys), 4 * (self.count + len(keys))
+            order = old[np.argsort(self._numbers[old])]
+            known = self._keys[order]
+            size = 1 << place.bit_length()
+            self._keys, self._numbers = np.zeros(size, U64), np.zeros(size, np.int64)
+            _number_keys(known, self._keys, self._numbers, 0)
+        found, new = _number_keys(keys, self._keys, self._numbers, self.count)
+        self.count += len(new)
+        return found, new

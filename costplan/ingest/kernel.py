@@ -27,6 +27,8 @@ def _folding() -> Bytes:
 
 
 _FOLD = _folding()
+_UNESCAPED = np.arange(256, dtype=np.uint8)
+_UNESCAPED[[ord(c) for c in "bfnrt"]] = [8, 12, 10, 13, 9]
 _IS_WORD = np.array([48 <= c <= 57 or 97 <= c <= 122 for c in range(256)])
 _ENDS_NO_TEXT = np.array([c in b" .,:;!?" for c in range(256)])
 _ENDS_CUT = np.array([c <= 32 or c in b"])>detDET" for c in range(256)])
@@ -74,9 +76,7 @@ def unescape(data: Any, starts: Any, ends: Any, escaped: Any) -> tuple[Bytes, In
                 continue
             c = data[i + 1]
             if c != 117:
-                out[n] = (
-                    10 if c == 110 else 9 if c == 116 else 13 if c == 114 else 8 if c == 98 else 12 if c == 102 else c
-                )
+                out[n] = _UNESCAPED[c]
                 n, i = n + 1, i + 2
                 continue
             code, i = _code(data, i + 2), i + 6
@@ -88,8 +88,8 @@ def unescape(data: Any, starts: Any, ends: Any, escaped: Any) -> tuple[Bytes, In
 
 
 @jit
-def _code(data: Any, i: int) -> int:
-    value = np.int64(0)
+def _code(data: Any, i: int) -> Any:
+    value = 0
     for k in range(i, i + 4):
         c = np.int64(data[k])
         value = value * 16 + (c - 48 if c <= 57 else (c | 32) - 87)
@@ -111,7 +111,7 @@ def _put(out: Any, n: int, code: int) -> int:
 
 @jit
 def cut_pieces(data: Any, starts: Any, ends: Any, chunk: int) -> tuple[Ints, Ints, Ints, Ints]:
-    """(characters, pieces) of each text and (start, end) of all pieces of so many characters; the last may be shorter."""
+    """(characters, pieces) of each text, (start, end) of all pieces of `chunk` characters; the last may be shorter."""
     n = len(starts)
     chars, counts = np.empty(n, np.int64), np.empty(n, np.int64)
     size = n + (ends[-1] - starts[0]) // chunk if n else 0

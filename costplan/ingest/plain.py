@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from costplan.ingest.features import BLOCK_ROWS, HISTORY, ROLES, ROW_INTS, ROW_KEYS, USER, FeatureBuilder
 from costplan.ingest.fields import time_us
-from costplan.ingest.hashing import keys_of
+from costplan.ingest.hashing import KeyTable, keys_of
 from costplan.ingest.request import params_of
-from costplan.ingest.walk import ABSENT, ESCAPED, FIELDS, INTEGER, LONG, NULL, SLOT, TEXT, TRUE, walk
+from costplan.ingest.walk import ABSENT, ESCAPED, FIELDS, INTEGER, KEY_BYTES, LONG, NULL, SLOT, TEXT, TRUE, walk
 from costplan.ingest.walk import ROLES as WALKED_ROLES
 from costplan.trace import MAX_TOKENS, UNKNOWN
 
@@ -130,18 +130,22 @@ def _admitted(slots: _Slots, times: Ints) -> Bools:
     return plain & (slots.number("status_code", 200) == 200)
 
 
-def _looked_up(known: dict[int, Any], marks: Keys, make: Callable[[int], Any]) -> list[Any]:
-    """`known` of every mark; what is not known is made from the first place where it stands, in the log's order."""
-    listed: list[int] = marks.tolist()
-    found = list(map(known.get, listed))
-    if None in found:
-        for place, value in enumerate(found):
-            if value is None:
-                mark = listed[place]
-                if mark not in known:
-                    known[mark] = make(place)
-                found[place] = known[mark]
-    return found
+class _Known:
+    """Whole numbers for every key, made when it first comes; keys of 64 bits are kept as signed numbers."""
+
+    def __init__(self) -> None:
+        self.values: list[tuple[int, ...]] = []
+        self._table = KeyTable()
+
+    def of(self, keys: Keys, make: Callable[[int], tuple[int, ...]]) -> Ints:
+        """One row for each key; `make` gets the place of a new one, in the log's order."""
+        found, new = self._table.numbers(keys)
+        self.values += [make(place) for place in new.tolist()]
+        return np.array(self.values, np.int64)[found]
+
+
+def _signed(key: int) -> int:
+    return key - (key >> 63 << 64)
 
 
 class PlainLines:
@@ -152,18 +156,17 @@ class PlainLines:
         """Records appended so far."""
         self._builder = builder
         self._slots = _Slots(BLOCK_ROWS, 0)
-        self._params: dict[int, int] = {}
-        self._kinds: dict[int, tuple[int, int, int]] = {}
-        self._sites: dict[int, tuple[int, bool]] = {}
+        self._params, self._kinds, self._sites = _Known(), _Known(), _Known()
         self._kinds_of: Any = None
 
     def declined(self, block: bytearray, first_line: int) -> Iterator[tuple[int, bytes]]:
         """Appends plain lines and yields (number, line) of all others, in order. `block` holds whole lines."""
-        slots, at = self._slots, 0
+        slots, at, size = self._slots, 0, len(block)
+        block += bytes(KEY_BYTES)
         slots.block, slots.data = block, np.frombuffer(block, np.uint8)
         if len(slots.messages) < len(block) // 20:
             slots.messages = np.empty((len(block) // 20, 4), np.int64)
-        while at < len(block):
+        while at < size:
             slots.rows, at = walk(slots.data, at, slots.kinds, slots.spans, slots.numbers, slots.lines, slots.messages)
             times = _times(slots)
             plain = _admitted(slots, times)
@@ -216,23 +219,22 @@ class PlainLines:
         """Append the lines [start, end) of the slots; the first one's number is `line`."""
         builder, slots = self._builder, self._slots
         if self._kinds_of is not builder.kinds:  # the columns were taken: kinds and sites are numbered anew
-            self._kinds_of, self._kinds, self._sites = builder.kinds, {}, {0: (0, False)}
-        if len(self._params) > _KNOWN_PARAMS:
-            self._params.clear()
+            self._kinds_of, self._kinds, self._sites = builder.kinds, _Known(), _Known()
+        if len(self._params.values) > _KNOWN_PARAMS:
+            self._params = _Known()
         run = slice(start, end)
         ints, u64 = columns["ints"][run], columns["u64"][run]
-        kinds = np.array(_looked_up(self._kinds, columns["kind"][run], lambda row: self._kind(start + row)), np.int64)
-        sites = _looked_up(self._sites, columns["feature"][run], lambda row: self._site(start + row, line + row))
+        kinds = self._kinds.of(columns["kind"][run], lambda row: self._kind(start + row))
+        sites = self._sites.of(columns["feature"][run], lambda row: self._site(start + row, line + row))
+        params = self._params.of(columns["params"][run], lambda row: self._params_key(start + row))
         time = ints[:, 1]
         late = time < np.concatenate([[builder.last_time], time[:-1]])
         builder.last_time = int(time[-1])
         ints[:, 0] = line + np.arange(end - start)
         ints[:, 2], ints[:, 3] = kinds[:, 0], builder.tagsets.setdefault((), len(builder.tagsets))
-        ints[:, 4] |= np.where(late, _BACKWARDS, 0) | np.where([can_wait for _, can_wait in sites], _BATCHABLE, 0)
+        ints[:, 4] |= np.where(late, _BACKWARDS, 0) | sites[:, 1]
         ints[:, -1] |= kinds[:, 1]
-        u64[:, 3] = kinds[:, 2].view(np.uint64)
-        u64[:, 4] = _looked_up(self._params, columns["params"][run], lambda row: self._params_key(start + row))
-        u64[:, 5] = [key for key, _ in sites]
+        u64[:, 3:] = np.stack([kinds[:, 2], params[:, 0], sites[:, 0]], axis=1).view(np.uint64)
         builder.ints.frombytes(ints.tobytes())
         builder.u64.frombytes(u64.tobytes())
         first = int(slots.lines[start - 1, 3]) if start else 0
@@ -256,13 +258,16 @@ class PlainLines:
         )
         number = builder.kinds.setdefault(("", asked, answered, "", "chat", ""), len(builder.kinds))
         key = builder.key(answered or asked)
-        return number, builder.model_hints(answered or asked), key - (key >> 63 << 64)
+        return number, builder.model_hints(answered or asked), _signed(key)
 
-    def _site(self, row: int, line: int) -> tuple[int, bool]:
-        """(key of the call site that the log names, whether such calls can wait)."""
+    def _site(self, row: int, line: int) -> tuple[int, int]:
+        """(key of the call site that the log names, 0 for none; the flag of calls that can wait)."""
         feature = self._slots.text(row, "feature")
-        return self._builder.feature_site(feature, line), feature in self._builder.settings.batchable
+        if not feature:
+            return 0, 0
+        can_wait = feature in self._builder.settings.batchable
+        return _signed(self._builder.feature_site(feature, line)), _BATCHABLE if can_wait else 0
 
-    def _params_key(self, row: int) -> int:
+    def _params_key(self, row: int) -> tuple[int, ...]:
         text = params_of({name: self._slots.value(row, f"request.{name}") for name in _PARAMS})
-        return self._builder.key(text) if text else 0
+        return (_signed(self._builder.key(text)) if text else 0,)

@@ -156,6 +156,9 @@ class Texts:
     def _empty(self) -> None:
         self._numbers: dict[int, int] = {}
         """By key; texts of user turns (they are normalised as well) have a key and a number of their own."""
+        self._written: Any = None
+        """A KeyTable of texts as they are written in JSON, and their numbers."""
+        self._written_numbers = array("q")
         self._held, self._ends = bytearray(), array("q")
         self._kinds = bytearray()
         self._measured = 0
@@ -182,31 +185,24 @@ class Texts:
     ) -> NDArray[np.int64]:  # fmt: skip
         """Numbers of texts that stand in a JSON document; `escaped` are those that hold escapes.
 
-        One that is written in two ways, or stood elsewhere without escapes, has two numbers: its key is the same.
+        A text that is written in two ways or came through `number` as well has several numbers, and one key.
         """
-        from costplan.ingest.hashing import keys_of
+        from costplan.ingest.hashing import KeyTable, keys_of
         from costplan.ingest.kernel import unescape
 
         keys = keys_of(data, starts, ends)
         keys ^= np.where(for_user, np.uint64(_USER), np.uint64(0)) ^ np.where(
             escaped, np.uint64(_ESCAPED), np.uint64(0)
         )
-        listed: list[int] = keys.tolist()
-        known, new = self._numbers, list[int]()
-        numbers = list(map(known.get, listed))
-        for place, number in enumerate(numbers):
-            if number is None:
-                number = known.get(listed[place])
-                if number is None:
-                    number = known[listed[place]] = len(self._ends) + len(new)
-                    new.append(place)
-                numbers[place] = number
-        if new:
+        self._written = self._written or KeyTable()
+        found, new = self._written.numbers(keys)
+        if len(new):
             raw, raw_ends = unescape(data, starts[new], ends[new], escaped[new])
+            self._written_numbers.extend(range(len(self._ends), len(self._ends) + len(new)))
             self._ends.frombytes((raw_ends + len(self._held)).tobytes())
             self._held += raw.data
             self._kinds += for_user[new].astype(np.uint8).tobytes()
-        return np.array(numbers, np.int64)
+        return np.frombuffer(self._written_numbers, np.int64)[found]
 
     def text(self, number: int) -> str:
         """A text that the table holds."""
@@ -333,7 +329,8 @@ def _described_fast(
     folded, folded_ends, hints = fold_texts(data, starts, ends, ascii_only)
     first = starts - starts[0]  # a folded text is never longer: it starts where its source starts
     is_user = kinds & 1 == 1
-    norm = np.where(is_user, keys_of(folded, first, folded_ends), key)
+    folded_keys: NDArray[np.uint64] = keys_of(folded, first, folded_ends)
+    norm = np.where(is_user, folded_keys, key)
     for index in np.flatnonzero(is_user & (hints & 1 != 0)).tolist():
         if _TIME_WORDS.search(folded[first[index] : folded_ends[index]].tobytes().decode("ascii")):
             flags[index] |= HAS_TIME

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, cast
 
 import msgspec
+import numpy as np
 
 from costplan.errors import CostplanError
 from costplan.ingest.unpack import Compression, compression_of, damaged, open_unpacked
@@ -272,11 +273,10 @@ def line_blocks(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple
             left = split.end - stream.tell()
         while left > 0 or held or too_long:  # past the end, only the line that is open is read on
             inside = left > 0
-            read = memoryview(stream.read(min(BLOCK_BYTES, left) if inside else LINE_REST_BYTES))
-            if not read:
+            data = stream.read(min(BLOCK_BYTES, left) if inside else LINE_REST_BYTES)
+            if not data:
                 break
-            left -= len(read)
-            data = read.obj
+            left, read = left - len(data), memoryview(data)
             cut = (data.rfind(b"\n") if inside else data.find(b"\n")) + 1
             if cut and too_long:
                 reject(number, "line_too_long")
@@ -284,9 +284,9 @@ def line_blocks(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple
                 number, too_long, read, cut = number + 1, False, read[first:], cut - first
             if cut:
                 held += read[:cut]
+                lines = int(np.count_nonzero(np.frombuffer(held, np.uint8) == 10))
                 yield number, held
-                number += held.count(b"\n")
-                held = bytearray()
+                number, held = number + lines, bytearray()
             if not too_long and (inside or not cut):
                 held += read[cut:]
             if len(held) > MAX_LINE_BYTES:

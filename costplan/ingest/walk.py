@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from costplan.ingest.hashing import U64, jit, load64
+from costplan.ingest.hashing import U64, first_byte, jit, load64
 
 ABSENT, NULL, FALSE, TRUE, INTEGER, DECIMAL, LONG, TEXT, ESCAPED = range(9)
 """Kinds of a value. LONG: a number that has more digits than are read exactly here. ESCAPED: a text with escapes."""
@@ -53,55 +53,46 @@ _CHOICES, _MESSAGES, _ROLES = _PLACES.index("choices"), _PLACES.index("messages"
 _ROLE, _CONTENT = SLOT["messages.role"], SLOT["messages.content"]
 _MESSAGE = U64(1 << _ROLE | 1 << _CONTENT)
 _KEYS = [*((_PLACES.index(place), key) for place, key in FIELDS), *((_ROLES, role) for role in ROLES)]
+_N_KEYS = len(_KEYS)
 _ALLOWED = np.array(
     [k if isinstance(k, int) else _NULL * (k in ("cached", "spent")) for keys in SCHEMA.values() for k in keys.values()]
 )
 _CHILD = np.array([_PLACES.index(k) if isinstance(k, str) else -1 for keys in SCHEMA.values() for k in keys.values()])
-_KEY_BYTES = np.frombuffer("".join(key for _, key in _KEYS).encode(), np.uint8)
-_KEY_ENDS = np.cumsum([len(key) for _, key in _KEYS])
-_KEY_PLACES = np.array([place for place, _ in _KEYS])
+_OWNER = np.array([np.flatnonzero(place == _CHILD)[0] if place else 0 for place in range(_ROLES)])
+_FIRST = np.array([[place for place, _ in _KEYS].index(place) for place in range(_ROLES + 1)] + [_N_KEYS])
+KEY_BYTES = 32
+"""A key is compared in words of 8 bytes: so many bytes of any kind must stand behind the last line."""
+_KEY_WORDS, _KEY_MASKS = (
+    np.frombuffer(b"".join(text.ljust(KEY_BYTES, b"\0") for text in texts), U64).reshape(-1, KEY_BYTES // 8)
+    for texts in ([b'%b"' % key.encode() for _, key in _KEYS], [b"\xff" * (len(key) + 1) for _, key in _KEYS])
+)
+_PLACE = np.array([place for place, _ in _KEYS])
+_KEY_SIZES = np.array([len(key) for _, key in _KEYS])
 _ONES, _HIGH, _QUOTES = U64(0x0101010101010101), U64(0x8080808080808080), U64(0x2222222222222222)
 _SLASHES, _BLANKS, _NEWLINES = U64(0x5C5C5C5C5C5C5C5C), U64(0x2020202020202020), U64(0x0A0A0A0A0A0A0A0A)
 _POWERS = np.array([10.0**power for power in range(23)])
 _EXACT_BELOW = 1 << 53
 
 
-def _place_of(place: int, size: int, first: int, last: int) -> int:
-    return (place * 37 + size * 11 + first * 5 + last * 3) & 255
-
-
-def _table() -> Any:
-    table, start = np.full(256, -1), 0
-    for number, (place, key) in enumerate(_KEYS):
-        at = _place_of(place, len(key), ord(key[0]), ord(key[-1]))
-        while table[at] >= 0:
-            at = (at + 1) & 255
-        table[at] = number
-        start += len(key)
-    return table
-
-
-_TABLE = _table()
-_hash = jit(_place_of)
+@jit
+def _is_key(data: Any, i: int, number: int) -> bool:
+    """Whether the key or role with that number stands at data[i], closed by a quote."""
+    for word in range(KEY_BYTES // 8):
+        if (load64(data, i + 8 * word) ^ _KEY_WORDS[number, word]) & _KEY_MASKS[number, word]:
+            return False
+        if _KEY_SIZES[number] < 8 * word + 8:
+            break
+    return True
 
 
 @jit
-def _find(data: Any, start: int, end: int, place: int) -> int:
-    """Number of the key (or role) in data[start:end], -1 if the place knows none of that name."""
-    size = end - start
-    if size == 0:
-        return -1
-    at = _hash(place, size, data[start], data[end - 1])
-    while _TABLE[at] >= 0:
-        number = _TABLE[at]
-        begin = _KEY_ENDS[number - 1] if number else 0
-        if _KEY_PLACES[number] == place and _KEY_ENDS[number] - begin == size:
-            same = 0
-            while same < size and data[start + same] == _KEY_BYTES[begin + same]:
-                same += 1
-            if same == size:
-                return number
-        at = (at + 1) & 255
+def _find(data: Any, i: int, place: int, guess: int) -> int:
+    """Number of the key (or role) at data[i], tried first with a guess; -1 if the place knows none of that name."""
+    if guess >= 0 and _is_key(data, i, guess):
+        return guess
+    for number in range(_FIRST[place], _FIRST[place + 1]):
+        if _is_key(data, i, number):
+            return number
     return -1
 
 
@@ -114,7 +105,7 @@ def _skip(data: Any, i: int) -> int:
 
 
 @jit
-def _hex(data: Any, i: int) -> int:
+def _hex(data: Any, i: int) -> Any:
     """The number of four hexadecimal digits, or -1."""
     value = 0
     for k in range(i, i + 4):
@@ -170,19 +161,16 @@ def _past_wide(data: Any, i: int) -> int:
 @jit
 def _text(data: Any, i: int) -> tuple[int, int]:
     """(closing quote or -1, kind) of the text whose first byte is data[i]."""
-    kind, words = TEXT, len(data) - 8
+    kind = TEXT
     while True:
-        while i <= words:
-            w = load64(data, i)
-            quote, slash = w ^ _QUOTES, w ^ _SLASHES
-            odd = ((quote - _ONES) & ~quote) | ((slash - _ONES) & ~slash) | ((w - _BLANKS) & ~w) | w
-            if odd & _HIGH:
-                break
+        w = load64(data, i)
+        quote, slash = w ^ _QUOTES, w ^ _SLASHES
+        odd = (((quote - _ONES) & ~quote) | ((slash - _ONES) & ~slash) | ((w - _BLANKS) & ~w) | w) & _HIGH
+        if not odd:
             i += 8
+            continue
+        i += first_byte(odd)
         c = data[i]
-        while 32 <= c < 128 and c != 34 and c != 92:
-            i += 1
-            c = data[i]
         if c == 34:
             return i, kind
         if c == 92:
@@ -255,12 +243,29 @@ def _word(data: Any, i: int) -> tuple[int, int]:
 
 
 @jit
+def _scalar(data: Any, i: int) -> tuple[int, int, int, int, float]:
+    """(start, end or -1, what comes behind, kind, number) of a text, a number or a word; quotes are left out."""
+    c = data[i]
+    if c == 34:
+        end, kind = _text(data, i + 1)
+        return i + 1, end, end + 1, kind, 0.0
+    if c == 45 or 48 <= c <= 57:
+        end, kind, number = _number(data, i)
+        return i, end, end, kind, number
+    end, kind = _word(data, i)
+    return i, end, end, kind, 0.0
+
+
+@jit
 def _line(
-    data: Any, i: int, kinds: Any, spans: Any, numbers: Any, messages: Any, m: int, stack: Any
+    data: Any, i: int, kinds: Any, spans: Any, numbers: Any, messages: Any, m: int, next_key: Any
 ) -> tuple[int, int]:
-    """(end of the line or -1, messages so far): fills the row's slots and appends its messages."""
+    """(end of the line or -1, messages so far): fills the row's slots and appends its messages.
+
+    `next_key` remembers which key came behind which, and first in its object: the next line's will be the same.
+    """
     kinds[:] = ABSENT
-    place, depth, seen, fresh = 0, 0, U64(0), True
+    place, seen, fresh, before = 0, U64(0), True, _N_KEYS
     if data[i] != 123:
         return -1, m
     i += 1
@@ -272,16 +277,16 @@ def _line(
         else:
             if data[i] != 34:
                 return -1, m
-            end, kind = _text(data, i + 1)
-            field = _find(data, i + 1, end, place) if end >= 0 and kind == TEXT else -1
+            field = _find(data, i + 1, place, next_key[before])
             if field < 0 or seen & (U64(1) << U64(field)):
                 return -1, m
+            next_key[before], before = field, field
             seen |= U64(1) << U64(field)
-            i = _skip(data, end + 1)
+            i = _skip(data, i + _KEY_SIZES[field] + 2)
             if data[i] != 58:
                 return -1, m
             i = _skip(data, i + 1)
-            c, number = data[i], 0.0
+            c = data[i]
             if c == 123 or c == 91:
                 child = _CHILD[field]
                 if child < 0 or (c == 91) != (child >= _CHOICES):
@@ -290,20 +295,9 @@ def _line(
                     i = _skip(data, i + 1)
                     if data[i] != 123:
                         return -1, m
-                stack[depth] = place
-                place, depth, fresh, i = child, depth + 1, True, i + 1
+                place, before, fresh, i = child, _N_KEYS + child, True, i + 1
                 continue
-            start = i
-            if c == 34:
-                start = i + 1
-                end, kind = _text(data, start)
-                i = end + 1
-            elif c == 45 or 48 <= c <= 57:
-                end, kind, number = _number(data, i)
-                i = end
-            else:
-                end, kind = _word(data, i)
-                i = end
+            start, end, i, kind, number = _scalar(data, i)
             if end < 0 or not (_ALLOWED[field] >> kind) & 1:
                 return -1, m
             kinds[field], numbers[field] = kind, number
@@ -319,8 +313,8 @@ def _line(
                 closed, i = True, i + 1
                 continue
             if place == _MESSAGES:
-                role = _find(data, spans[_ROLE, 0], spans[_ROLE, 1], _ROLES) if kinds[_ROLE] == TEXT else -1
-                if role < 0 or seen & _MESSAGE != _MESSAGE:
+                role = _find(data, spans[_ROLE, 0], _ROLES, -1) if seen & _MESSAGE == _MESSAGE else -1
+                if role < 0:
                     return -1, m
                 messages[m, 0], messages[m, 1] = spans[_CONTENT, 0], spans[_CONTENT, 1]
                 messages[m, 2], messages[m, 3] = role - len(FIELDS), kinds[_CONTENT] == ESCAPED
@@ -329,28 +323,26 @@ def _line(
                     i = _skip(data, i + 1)
                     if data[i] != 123:
                         return -1, m
-                    fresh, i = True, i + 1
+                    before, fresh, i = _N_KEYS + place, True, i + 1
                     break
-            if depth == 0:
+            if place == 0:
                 return i if data[i] == 10 else -1, m
             if place >= _CHOICES:
                 if data[i] != 93:
                     return -1, m
                 i += 1
-            depth -= 1
-            place, closed = stack[depth], False
+            before, closed = _OWNER[place], False
+            place = _PLACE[before]
 
 
 @jit
 def _line_end(data: Any, i: int) -> int:
-    while i + 8 <= len(data):
+    while True:
         w = load64(data, i) ^ _NEWLINES
-        if (w - _ONES) & ~w & _HIGH:
-            break
+        odd = (w - _ONES) & ~w & _HIGH
+        if odd:
+            return i + first_byte(odd)
         i += 8
-    while data[i] != 10:
-        i += 1
-    return i
 
 
 @jit
@@ -358,11 +350,11 @@ def walk(data: Any, at: int, kinds: Any, spans: Any, numbers: Any, lines: Any, m
     """(lines read, where the next one begins): reads whole lines of `data`, as many as the tables have rows.
 
     `lines` gets begin, end, whether the line is plain, and how many messages there are up to here; a message is
-    (begin, end, role, whether it holds escapes).
+    (begin, end, role, whether it holds escapes). The last KEY_BYTES bytes of `data` are no lines.
     """
-    row, m, stack = 0, 0, np.empty(8, np.int64)
-    while at < len(data) and row < len(lines):
-        end, after = _line(data, at, kinds[row], spans[row], numbers[row], messages, m, stack)
+    row, m, next_key = 0, 0, np.full(_N_KEYS + _ROLES, -1)
+    while at < len(data) - KEY_BYTES and row < len(lines):
+        end, after = _line(data, at, kinds[row], spans[row], numbers[row], messages, m, next_key)
         lines[row, 0], lines[row, 2] = at, end >= 0
         if end < 0:
             kinds[row, :] = ABSENT
