@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from costplan.ingest.hashing import jit
 
-_OPENINGS = (b"toda", b"toni", b"tomo", b"this", b"curr", b"late", b"yest", b"now")
+_TIME_WORDS = tuple(
+    b"today,tonight,tomorrow,yesterday,latest,currently,current time,current date,this week,this month,this year,"
+    b"this morning,now".split(b",")
+)
 _MASKS = (b"[red", b"[mas", b"[fil", b"[rem", b"<red", b"<mas", b"<per", b"<ema", b"<pho", b"****")
 _TIME, _CLOSER = 1, 2
 
@@ -37,9 +40,9 @@ _ENDS_CUT = np.array([c <= 32 or c in b"])>detDET" for c in range(256)])
 def _windows() -> dict[int, int]:
     """Four folded characters by which a time word (1) or a mask (2) shows."""
     found = {int.from_bytes(mask, "big"): _CLOSER for mask in _MASKS}
-    for opening in _OPENINGS:
-        for last in [opening[3]] if opening[3:] else np.flatnonzero(~_IS_WORD[:128]).tolist():
-            found[int.from_bytes(opening[:3], "big") << 8 | last] = _TIME
+    for word in _TIME_WORDS:
+        for last in [word[3]] if word[3:] else np.flatnonzero(~_IS_WORD[:128]).tolist():
+            found[int.from_bytes(word[:3], "big") << 8 | last] = _TIME
     return found
 
 
@@ -55,7 +58,8 @@ def _slots() -> tuple[int, NDArray[np.uint32], Bytes]:
 
 
 _FACTOR, _WINDOWS, _SHOWN = _slots()
-_THIS = int.from_bytes(b"this", "big")
+_TIME_BYTES = np.array([list(word.ljust(12)) for word in _TIME_WORDS], np.uint8)
+_TIME_SIZES = np.array([len(word) for word in _TIME_WORDS])
 
 
 @jit
@@ -152,17 +156,23 @@ def _may_be_cut(data: Any, start: int, end: int) -> bool:
 
 
 @jit
-def _is_period(out: Any, i: int, length: int) -> bool:
-    """Whether the "this" that ends at i stands before the first letter of week, month, morning or year."""
-    return i + 2 < length and out[i + 1] == 32 and (out[i + 2] == 119 or out[i + 2] == 109 or out[i + 2] == 121)
+def _is_time(out: Any, i: int, length: int) -> bool:
+    """Whether a time word stands at out[i]."""
+    for word in range(len(_TIME_SIZES)):
+        same = 0
+        while same < _TIME_SIZES[word] and i + same < length and out[i + same] == _TIME_BYTES[word, same]:
+            same += 1
+        if same == _TIME_SIZES[word]:
+            return True
+    return False
 
 
 @jit
 def fold_texts(data: Any, starts: Any, ends: Any, ascii_only: Any) -> tuple[Bytes, Ints, Bytes]:
     """(folded bytes, where each folded text ends, hints) of adjoining texts; those that are not ASCII are left out.
 
-    A folded text starts where its source starts. Hints are cheap and may be wrong, the caller looks closer: bit 1, a
-    word may begin like one of prompt.asks_about_now's; bit 2, the text may hold a mask or end in a cut mark.
+    A folded text starts where its source starts. Hints: bit 1, the text holds a word of prompt.asks_about_now; bit 2,
+    it may hold a mask or end in a cut mark, the caller looks closer.
     """
     base = starts[0] if len(starts) else 0
     out = np.empty((ends[-1] - base if len(starts) else 0) + 1, np.uint8)
@@ -186,7 +196,7 @@ def fold_texts(data: Any, starts: Any, ends: Any, ascii_only: Any) -> tuple[Byte
             if _WINDOWS[slot] == window:
                 if _SHOWN[slot] == _CLOSER:
                     hint |= _CLOSER
-                elif not (i - 4 >= start and _IS_WORD[out[i - 4]]) and (window != _THIS or _is_period(out, i, length)):
+                elif not (i - 4 >= start and _IS_WORD[out[i - 4]]) and _is_time(out, i - 3, length):
                     hint |= _TIME
         hints[text], out_ends[text] = hint, length
     return out, out_ends, hints

@@ -13,7 +13,16 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from costplan.ingest.features import BLOCK_ROWS, HISTORY, ROLES, ROW_INTS, ROW_KEYS, USER, FeatureBuilder
+from costplan.ingest.features import (
+    BLOCK_ROWS,
+    HISTORY,
+    ROLES,
+    ROW_INTS,
+    ROW_KEYS,
+    USER,
+    FeatureBuilder,
+    FeatureSettings,
+)
 from costplan.ingest.fields import time_us
 from costplan.ingest.hashing import KeyTable, keys_of
 from costplan.ingest.request import params_of
@@ -271,3 +280,23 @@ class PlainLines:
     def _params_key(self, row: int) -> tuple[int, ...]:
         text = params_of({name: self._slots.value(row, f"request.{name}") for name in _PARAMS})
         return (_signed(self._builder.key(text)) if text else 0,)
+
+
+def main() -> None:
+    """Compile what reading a long log needs; numba keeps the result beside the code, or in the user's cache."""
+    message = {"role": "user", "content": "\t"}
+    line: dict[str, Any] = {
+        "timestamp": 1, "request": {"model": "m", "n": 1, "messages": [message]},
+        "response": {
+            "id": "1", "choices": [{"message": message, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+        },
+    }  # fmt: skip
+    builder = FeatureBuilder(FeatureSettings(), compiled=True)
+    for _ in PlainLines(builder).declined(bytearray((msgspec.json.encode(line) + b"\n") * SHORTEST_RUN), 1):
+        raise AssertionError
+    builder.features()
+
+
+if __name__ == "__main__":
+    main()

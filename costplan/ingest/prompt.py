@@ -190,6 +190,7 @@ class Texts:
         from costplan.ingest.hashing import KeyTable, keys_of
         from costplan.ingest.kernel import unescape
 
+        starts, ends = np.ascontiguousarray(starts), np.ascontiguousarray(ends)
         keys = keys_of(data, starts, ends)
         keys ^= np.where(for_user, np.uint64(_USER), np.uint64(0)) ^ np.where(
             escaped, np.uint64(_ESCAPED), np.uint64(0)
@@ -331,9 +332,7 @@ def _described_fast(
     is_user = kinds & 1 == 1
     folded_keys: NDArray[np.uint64] = keys_of(folded, first, folded_ends)
     norm = np.where(is_user, folded_keys, key)
-    for index in np.flatnonzero(is_user & (hints & 1 != 0)).tolist():
-        if _TIME_WORDS.search(folded[first[index] : folded_ends[index]].tobytes().decode("ascii")):
-            flags[index] |= HAS_TIME
+    flags[is_user & (hints & 1 != 0)] |= HAS_TIME
     for index in np.flatnonzero(ascii_only & (hints & 2 != 0)).tolist():
         text = data[starts[index] : ends[index]].tobytes().decode("ascii")
         flags[index] |= _marks(text, text.lower())
