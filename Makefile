@@ -21,11 +21,13 @@ $(BIN)/python:
 
 $(VENV)/.runtime: pyproject.toml | $(BIN)/python
 	$(INSTALL) --editable .
+	@$(BIN)/python -m costplan.ingest.plain  # compiles the loops for long logs, once
 	@touch $@
 
 # the dev extra includes the runtime, hence both stamps
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(INSTALL) --editable '.[dev]'
+	@$(BIN)/python -m costplan.ingest.plain
 	@touch $(VENV)/.runtime $@
 
 install: $(VENV)/.dev

@@ -27,7 +27,11 @@ class Budget:
 
 
 BUDGETS = (
-    Budget(parts=frozenset({"ingest"}), lines=4800, reason="13 dialects, recorded bodies, a compiled fast way"),
+    Budget(
+        parts=frozenset({"ingest"}),
+        lines=5330,
+        reason="13 dialects, recorded bodies, a compiled JSON walk and its xxh3",
+    ),
     Budget(
         parts=frozenset({"prices"}),
         lines=830,
@@ -35,7 +39,8 @@ BUDGETS = (
     ),
     Budget(parts=frozenset({"levers", "similarity", "complexity"}), lines=2500, reason="one file per saving"),
     Budget(
-        parts=frozenset({"serving", "capacity", "tco"}), lines=4200,
+        parts=frozenset({"serving", "capacity", "tco"}),
+        lines=4200,
         reason="event loop, step times from three sources, memory, the search for a fleet, and the money of one",
     ),  # fmt: skip
     Budget(parts=frozenset({"replay", "gate", "calibrate"}), lines=2000, reason="what is measured"),

@@ -295,7 +295,7 @@ class FeatureBuilder:
                 row = int(unnamed[first[index]])
                 start, end = int(block.text_ends[row - 1]) if row else 0, int(block.text_ends[row])
                 systems = [n for n in range(start, end) if block.roles[n] == SYSTEM and values[index]]
-                system = self.texts.strings[int(block.text_numbers[systems[0]])] if systems else ""
+                system = self.texts.text(int(block.text_numbers[systems[0]])) if systems else ""
                 known = self._site_keys[int(values[index])] = site_key(self._tools.get(row), system)
                 self._sites.append((known, "", int(columns["line"][row])))
             keys[index] = known

@@ -5,7 +5,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,15 +15,13 @@ from costplan.engine import write_batches
 from costplan.ingest.detect import BY_NAME as DIALECT_BY_NAME
 from costplan.ingest.detect import Detected, dialect_of, reader_of, unwrap
 from costplan.ingest.features import FeatureBuilder, FeatureSettings
-from costplan.ingest.plain import PlainAdder, PlainPair, decode_run, plain_rows
-from costplan.ingest.source import Split, decode, raw_lines, records
+from costplan.ingest.source import Split, decode, line_blocks, records
 from costplan.trace import BadRecord, Call, NotACall, check
 
 CHUNK_ROWS = 131_072
 FIRST_LINES = 5
-RUN_LINES = 512
-COMPILE_FROM_BYTES = 200_000_000
-"""From here on, compiling (once per machine) and loading the text loop pays."""
+COMPILE_FROM_BYTES = 100_000_000
+"""From here on, loading the compiled loops pays."""
 
 
 @dataclass(slots=True)
@@ -68,6 +65,11 @@ class ParseJob:
     settings: FeatureSettings
     folder: Path
     max_records: int | None = None
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the log is long enough for compiled loops."""
+        return self.split.source.size >= COMPILE_FROM_BYTES and self.max_records is None
 
 
 @dataclass(slots=True)
@@ -147,7 +149,7 @@ def parse_split(job: ParseJob) -> Parsed:
 
 def _parse_split(job: ParseJob) -> Parsed:
     books = SplitBooks()
-    builder = FeatureBuilder(job.settings, compiled=job.split.source.size >= COMPILE_FROM_BYTES)
+    builder = FeatureBuilder(job.settings, compiled=job.compiled)
     chunks: list[Chunk] = []
 
     def flush() -> None:
@@ -169,9 +171,9 @@ def _parse_split(job: ParseJob) -> Parsed:
 
 
 def _added(job: ParseJob, builder: FeatureBuilder, books: SplitBooks) -> Iterator[None]:
-    """Add every record of the split to the builder; yields after each, so that the caller can write what is there."""
-    if job.detected.name == "pairs" and job.split.source.kind == "lines" and not job.detected.mapping:
-        yield from _added_lines(job, builder, books)
+    """Add every record of the split to the builder; yields now and then, so that the caller can write what is there."""
+    if job.compiled and job.detected.name == "pairs" and job.split.source.kind == "lines" and not job.detected.mapping:
+        yield from _added_blocks(job, builder, books)
         return
     for line, call in read_calls(job.split, job.detected, books, job.max_records):
         _add(builder, books, line, call)
@@ -186,51 +188,26 @@ def _add(builder: FeatureBuilder, books: SplitBooks, line: int, call: Call | Not
         builder.link(cast(NotACall, call))
 
 
-def _added_lines(job: ParseJob, builder: FeatureBuilder, books: SplitBooks) -> Iterator[None]:
-    """Lines of pairs, run by run: the plain ones straight into columns, all others the general way.
+def _added_blocks(job: ParseJob, builder: FeatureBuilder, books: SplitBooks) -> Iterator[None]:
+    """Lines of pairs, block by block: the plain ones straight into columns, all others the general way."""
+    from costplan.ingest.plain import PlainLines
 
-    Where most lines are not plain, the attempt is given up: it would only cost time.
-    """
-    adder = PlainAdder(builder)
-    lines, attempted, taken = [0], 0, 0
-    source = raw_lines(job.split, books.reject, lines)
-    wanted = job.max_records
-    while run := list(islice(source, RUN_LINES if wanted is None else min(RUN_LINES, wanted - books.records))):
-        first, plain = run[0][0], np.zeros(len(run), np.bool_)
-        records: list[PlainPair | None] = []
-        if 2 * taken >= attempted and run[-1][0] - first == len(run) - 1:
-            records = decode_run([raw for _, raw in run])
-            plain = plain_rows(records)
-            attempted, taken = attempted + len(run), taken + int(plain.sum())
-        edges = [0, *(np.flatnonzero(plain[1:] != plain[:-1]) + 1).tolist(), len(run)]
-        for start, end in pairwise(edges):
-            if plain[start]:
-                adder.add(cast(list[PlainPair], records[start:end]), first + start)
-                books.records += end - start
-                yield
-            else:
-                yield from _added_general(run[start:end], job, builder, books)
-        if wanted is not None and books.records >= wanted:
-            lines[0] = run[-1][0]  # --head: the source was left in the middle
-            break
-    books.lines = lines[0]
-
-
-def _added_general(
-    run: list[tuple[int, bytes]], job: ParseJob, builder: FeatureBuilder, books: SplitBooks
-) -> Iterator[None]:
-    read = reader_of(job.detected)
-    for line, raw in run:
-        if not raw.strip():
-            continue
-        try:
-            found = _calls(decode(raw), read, job.detected)
-        except BadRecord as bad:
-            books.reject(line, bad.reason)
-            continue
-        for call in _checked(found, line, books):
-            _add(builder, books, line, call)
+    plain, read, lines = PlainLines(builder), reader_of(job.detected), [0]
+    for first, block in line_blocks(job.split, books.reject, lines):
+        for line, raw in plain.declined(block, first):
+            if not raw.strip():
+                continue
+            try:
+                found = _calls(decode(raw), read, job.detected)
+            except BadRecord as bad:
+                books.reject(line, bad.reason)
+                continue
+            for call in _checked(found, line, books):
+                _add(builder, books, line, call)
             yield
+        yield
+    books.records += plain.taken
+    books.lines = lines[0]
 
 
 def sha256_of(path: Path) -> str:

@@ -6,6 +6,7 @@ kept only as long as the memo holds it.
 
 import re
 import unicodedata
+from array import array
 from collections import Counter
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ CHUNK_CHARS = 512
 """Prefix pieces are cut inside a message every 512 characters, about the 128-token step of provider prompt caches."""
 VOCABULARIES = ("o200k_base", "cl100k_base")
 IS_MASKED, IS_CUT, HAS_TIME, HAS_MEDIA = 1, 2, 4, 8
-_MEMO_CHARS = 24_000_000
+_MEMO_BYTES = 24_000_000
 _COUNTED_TEXTS = 200_000
 
 # Export masks of gateways, Presidio and Langfuse (on lower-cased text), and the marks that shortened exports leave.
@@ -43,6 +44,7 @@ _VARIABLE = re.compile(
 _TRAILING = " \t\r\n.!?…。！？,;:"
 
 _xxh3 = xxhash.xxh3_64_intdigest
+_USER, _ESCAPED = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F  # set the keys of user turns and of undecoded texts apart
 
 
 def text_key(text: str) -> int:
@@ -141,23 +143,25 @@ def _tool_names(tools: Any) -> str:
 class Texts:
     """The table of distinct texts. A text is its number until `recycle` empties the table.
 
-    A new text only gets its number; keys and flags of all new texts are found together, in `arrays`. `compiled` lets a
-    compiled loop do that for plain ASCII (worth its start-up in large logs only); the result is the same.
+    A new text only gets its number; keys and flags of all new texts are found together, in `arrays`. `compiled` lets
+    compiled loops do that for plain ASCII (worth their start-up in large logs only); the result is the same.
     """
 
     def __init__(self, *, compiled: bool = False) -> None:
         self._compiled = compiled
         self._lengths: dict[str, Counter[int]] = {"user": Counter(), "system": Counter()}
-        self._counted: set[int] = set()
+        self._counted = np.zeros(0, np.uint64)
         self._empty()
 
     def _empty(self) -> None:
-        self.user: dict[str, int] = {}
-        """Texts of user turns (they are normalised as well); `other` holds every other text."""
-        self.other: dict[str, int] = {}
-        self.strings: list[str] = []
+        self._numbers: dict[int, int] = {}
+        """By key; texts of user turns (they are normalised as well) have a key and a number of their own."""
+        self._written: Any = None
+        """A KeyTable of texts as they are written in JSON, and their numbers."""
+        self._written_numbers = array("q")
+        self._held, self._ends = bytearray(), array("q")
         self._kinds = bytearray()
-        self._held_chars = self._measured = 0
+        self._measured = 0
         self._table: dict[str, NDArray[Any]] = {name: np.zeros(0, dtype) for name, dtype in _TABLE.items()}
         self._piece_key = np.zeros(0, np.uint64)
         self._piece_tokens = [np.zeros(0, np.int64) for _ in VOCABULARIES]
@@ -165,55 +169,108 @@ class Texts:
 
     def number(self, text: str, for_user: bool, media: bool = False) -> int:
         """The text's number; a new one is taken in."""
-        memo = self.user if for_user else self.other
-        known = memo.get(text)
-        return self.take_in(text, for_user, media) if known is None else known
-
-    def take_in(self, text: str, for_user: bool, media: bool = False) -> int:
-        """A text that is not in the table yet."""
-        number = len(self.strings)
-        self.strings.append(text)
-        self._kinds.append(for_user + 2 * media)
-        (self.user if for_user else self.other)[text] = number
-        self._held_chars += len(text)
+        raw = text.encode("utf-8", "surrogatepass")
+        key = _xxh3(raw) ^ (_USER if for_user else 0)
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self._ends)
+            self._held += raw
+            self._ends.append(len(self._held))
+            self._kinds.append(for_user + 2 * media)
         return number
+
+    def take_in(
+        self, data: Any, starts: NDArray[np.int64], ends: NDArray[np.int64], escaped: NDArray[np.bool_],
+        for_user: NDArray[np.bool_],
+    ) -> NDArray[np.int64]:  # fmt: skip
+        """Numbers of texts that stand in a JSON document; `escaped` are those that hold escapes.
+
+        A text that is written in two ways or came through `number` as well has several numbers, and one key.
+        """
+        from costplan.ingest.hashing import KeyTable, keys_of
+        from costplan.ingest.kernel import unescape
+
+        starts, ends = np.ascontiguousarray(starts), np.ascontiguousarray(ends)
+        keys = keys_of(data, starts, ends)
+        keys ^= np.where(for_user, np.uint64(_USER), np.uint64(0)) ^ np.where(
+            escaped, np.uint64(_ESCAPED), np.uint64(0)
+        )
+        self._written = self._written or KeyTable()
+        found, new = self._written.numbers(keys)
+        if len(new):
+            raw, raw_ends = unescape(data, starts[new], ends[new], escaped[new])
+            self._written_numbers.extend(range(len(self._ends), len(self._ends) + len(new)))
+            self._ends.frombytes((raw_ends + len(self._held)).tobytes())
+            self._held += raw.data
+            self._kinds += for_user[new].astype(np.uint8).tobytes()
+        return np.frombuffer(self._written_numbers, np.int64)[found]
+
+    def text(self, number: int) -> str:
+        """A text that the table holds."""
+        start = self._ends[number - 1] if number else 0
+        return self._held[start : self._ends[number]].decode("utf-8", "surrogatepass")
 
     def recycle(self) -> None:
         """Empty the table once it holds too much; numbers given out before are void."""
-        if self._held_chars > _MEMO_CHARS:
+        if len(self._held) > _MEMO_BYTES:
             self.lengths()
             self._empty()
 
     def lengths(self) -> dict[str, dict[int, int]]:
         """Distinct texts per length, by role group: a pile-up at one length gives a shortened export away."""
         table = self.arrays()
-        keys, chars = table["key"][self._measured :].tolist(), table["chars"][self._measured :].tolist()
-        for key, length, kind in zip(keys, chars, self._kinds[self._measured :], strict=True):
-            if key not in self._counted and len(self._counted) < _COUNTED_TEXTS:
-                self._counted.add(key)
-                self._lengths["user" if kind & 1 else "system"][length] += 1
-        self._measured = len(self.strings)
+        keys, first = np.unique(table["key"][self._measured :], return_index=True)
+        first = np.sort(first[~np.isin(keys, self._counted, assume_unique=True)])[: _COUNTED_TEXTS - len(self._counted)]
+        first += self._measured
+        self._counted = np.concatenate([self._counted, table["key"][first]])
+        kinds = np.frombuffer(bytes(self._kinds), np.uint8)[first]
+        for group, mine in (("user", kinds & 1 == 1), ("system", kinds & 1 == 0)):
+            lengths, counts = np.unique(table["chars"][first][mine], return_counts=True)
+            self._lengths[group].update(dict(zip(lengths.tolist(), counts.tolist(), strict=True)))
+        self._measured = len(self._ends)
         return {group: dict(counts) for group, counts in self._lengths.items()}
 
     def tokens(self, number: int, vocabulary: str) -> int:
         """Tokens of a whole text."""
         known = self._tokens.get((number, vocabulary))
         if known is None:
-            known = self._tokens[number, vocabulary] = counter(vocabulary)(self.strings[number])
+            known = self._tokens[number, vocabulary] = counter(vocabulary)(self.text(number))
         return known
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The table as columns: key, norm, chars, flags, and where each text's pieces lie in `piece_key`."""
         done = len(self._table["key"])
-        if done < len(self.strings):
-            strings, kinds = self.strings[done:], np.frombuffer(bytes(self._kinds[done:]), np.uint8)
-            found, pieces = _describe(strings, kinds, compiled=self._compiled)
+        if done < len(self._ends):
+            found, pieces = self._described(done)
             found["piece_end"] = np.cumsum(found["piece_end"]) + len(self._piece_key)
             self._piece_key = np.concatenate([self._piece_key, pieces])
             self._table = {name: np.concatenate([old, found[name]]) for name, old in self._table.items()}
         ends = self._table["piece_end"]
         starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
         return {**self._table, "piece_start": starts, "piece_key": self._piece_key}
+
+    def _described(self, first: int) -> tuple[dict[str, NDArray[Any]], NDArray[np.uint64]]:
+        """(columns of the texts from a number on, their piece keys); `piece_end` holds each one's number of pieces."""
+        ends = np.array(self._ends[first:], np.int64)
+        starts = np.concatenate([[self._ends[first - 1] if first else 0], ends[:-1]])
+        kinds = np.frombuffer(bytes(self._kinds[first:]), np.uint8)
+        flags = np.where(kinds & 2, HAS_MEDIA, 0).astype(np.int8)
+        slow = np.arange(len(ends))
+        if self._compiled:
+            data = np.frombuffer(self._held, np.uint8)
+            found, pieces, slow = _described_fast(data, starts, ends, kinds, flags)
+        else:
+            found, pieces = _keys(self._held, starts.tolist(), ends.tolist())
+        for index in slow.tolist():
+            text = self.text(first + index)
+            folded = _folded(text)
+            flags[index] |= _marks(text, folded)
+            if kinds[index] & 1:
+                normal = _collapsed(folded)
+                found["norm"][index] = text_key(normal)
+                if asks_about_now(normal):
+                    flags[index] |= HAS_TIME
+        return found | {"flags": flags}, pieces
 
     def piece_tokens(self, vocabulary: int, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Tokens of every piece in the table; counted for the texts `numbers`, -1 where never asked for.
@@ -230,7 +287,7 @@ class Texts:
         for number in wanted:
             first, end = int(ends[number - 1]) if number else 0, int(ends[number])
             if known[first] < 0:
-                text, last = self.strings[number], end - first - 1
+                text, last = self.text(number), end - first - 1
                 for piece in range(last + 1):
                     stop = (piece + 1) * CHUNK_CHARS if piece < last else None
                     known[first + piece] = count(text[piece * CHUNK_CHARS : stop])
@@ -240,61 +297,44 @@ class Texts:
 _TABLE = {"key": np.uint64, "norm": np.uint64, "chars": np.int64, "flags": np.int8, "piece_end": np.int64}
 
 
-def _describe(
-    strings: list[str], kinds: NDArray[np.uint8], *, compiled: bool
-) -> tuple[dict[str, NDArray[Any]], NDArray[np.uint64]]:
-    """(columns of new texts, their piece keys); `piece_end` holds the number of pieces of each."""
-    encoded = [text.encode("utf-8", "surrogatepass") for text in strings]
-    chars = np.fromiter(map(len, strings), np.int64, len(strings))
-    key = np.fromiter(map(_xxh3, encoded), np.uint64, len(strings))
-    norm, flags = key.copy(), np.where(kinds & 2, HAS_MEDIA, 0).astype(np.int8)
-    ascii_only = chars == np.fromiter(map(len, encoded), np.int64, len(strings))
-    slow, doubtful = np.arange(len(strings)), np.zeros(0, np.int64)
-    if compiled:
-        fast, slow = np.flatnonzero(ascii_only), np.flatnonzero(~ascii_only)
-        doubtful = _describe_ascii([encoded[i] for i in fast.tolist()], fast, kinds, norm, flags)
-    for index in slow.tolist():
-        folded = _folded(strings[index])
-        flags[index] |= _marks(strings[index], folded)
-        if kinds[index] & 1:
-            normal = _collapsed(folded)
-            norm[index] = _xxh3(normal.encode("utf-8", "surrogatepass"))
-            if asks_about_now(normal):
-                flags[index] |= HAS_TIME
-    for index in doubtful.tolist():
-        flags[index] |= _marks(strings[index], strings[index].lower())
-    count = np.maximum(-(-chars // CHUNK_CHARS), 1)
-    pieces = np.repeat(key, count)
-    ends = np.cumsum(count)
-    for index in np.flatnonzero(count > 1).tolist():
-        first, text = int(ends[index] - count[index]), strings[index]
-        for piece in range(int(count[index]) - 1):
-            part = text[piece * CHUNK_CHARS : (piece + 1) * CHUNK_CHARS]
-            pieces[first + piece] = _xxh3(part.encode("utf-8", "surrogatepass"))
-    return {"key": key, "norm": norm, "chars": chars, "flags": flags, "piece_end": count}, pieces
+def _keys(held: bytearray, starts: list[int], ends: list[int]) -> tuple[dict[str, NDArray[Any]], NDArray[np.uint64]]:
+    """Keys and lengths of texts and the keys of their pieces; the norm is the key until it is found."""
+    keys, chars, counts, pieces = list[int](), list[int](), list[int](), list[int]()
+    for start, end in zip(starts, ends, strict=True):
+        text = held[start:end].decode("utf-8", "surrogatepass")
+        before = len(pieces)
+        for begin in range(0, len(text) - CHUNK_CHARS, CHUNK_CHARS):
+            pieces.append(text_key(text[begin : begin + CHUNK_CHARS]))
+        keys.append(_xxh3(held[start:end]))
+        pieces.append(keys[-1])
+        chars.append(len(text))
+        counts.append(len(pieces) - before)
+    key = np.array(keys, np.uint64)
+    return {
+        "key": key, "norm": key.copy(), "chars": np.array(chars, np.int64), "piece_end": np.array(counts, np.int64)
+    }, np.array(pieces, np.uint64)  # fmt: skip
 
 
-def _describe_ascii(
-    encoded: list[bytes],
-    rows: NDArray[np.int64],
-    kinds: NDArray[np.uint8],
-    norm: NDArray[np.uint64],
-    flags: NDArray[np.int8],
-) -> NDArray[np.int64]:
-    """Fill `norm` and `flags` of ASCII texts; returns the rows that may carry a mask or a cut mark (look closer)."""
-    from costplan.ingest.kernel import fold_texts
+def _described_fast(
+    data: Any, starts: NDArray[np.int64], ends: NDArray[np.int64], kinds: NDArray[np.uint8], flags: NDArray[np.int8]
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.uint64], NDArray[np.int64]]:
+    """The same by compiled loops, with the norm and flags of plain ASCII; last, the texts that need a closer look."""
+    from costplan.ingest.hashing import keys_of
+    from costplan.ingest.kernel import cut_pieces, fold_texts
 
-    if not encoded:
-        return rows
-    data = np.frombuffer(b"".join(encoded), np.uint8)
-    ends = np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)))
-    out, out_ends, hints = fold_texts(data, ends)
-    view = memoryview(cast(Any, out))
-    starts = np.concatenate([[0], ends[:-1]])  # a folded text is never longer: it starts where its source starts
-    user = np.flatnonzero(kinds[rows] & 1)
-    spans = zip(starts[user].tolist(), out_ends[user].tolist(), strict=True)
-    norm[rows[user]] = np.fromiter((_xxh3(view[a:b]) for a, b in spans), np.uint64, len(user))
-    for index in user[(hints[user] & 1) != 0].tolist():
-        if _TIME_WORDS.search(str(view[starts[index] : out_ends[index]], "ascii")):
-            flags[rows[index]] |= HAS_TIME
-    return rows[(hints & 2) != 0]
+    chars, counts, piece_starts, piece_ends = cut_pieces(data, starts, ends, CHUNK_CHARS)
+    key = keys_of(data, starts, ends)
+    pieces = keys_of(data, piece_starts, piece_ends)
+    pieces[np.cumsum(counts) - 1] = key
+    ascii_only = chars == ends - starts
+    folded, folded_ends, hints = fold_texts(data, starts, ends, ascii_only)
+    first = starts - starts[0]  # a folded text is never longer: it starts where its source starts
+    is_user = kinds & 1 == 1
+    folded_keys: NDArray[np.uint64] = keys_of(folded, first, folded_ends)
+    norm = np.where(is_user, folded_keys, key)
+    flags[is_user & (hints & 1 != 0)] |= HAS_TIME
+    for index in np.flatnonzero(ascii_only & (hints & 2 != 0)).tolist():
+        text = data[starts[index] : ends[index]].tobytes().decode("ascii")
+        flags[index] |= _marks(text, text.lower())
+    found: dict[str, NDArray[Any]] = {"key": key, "norm": norm, "chars": chars, "piece_end": counts}
+    return found, pieces, np.flatnonzero(~ascii_only)

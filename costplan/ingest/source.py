@@ -9,12 +9,14 @@ import io
 import json
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
 import msgspec
+import numpy as np
 
 from costplan.errors import CostplanError
 from costplan.ingest.unpack import Compression, compression_of, damaged, open_unpacked
@@ -25,6 +27,7 @@ SPLIT_BYTES = 32 << 20
 MAX_SPLITS = 64
 """Per file; splits of larger files are larger, since every later stage opens one spill file per split and bucket."""
 BLOCK_BYTES = 4 << 20
+LINE_REST_BYTES = 64 << 10
 MAX_LINE_BYTES = 64 << 20
 MAX_CELL_CHARS = 16 << 20
 """The csv module holds a cell with four bytes a character."""
@@ -250,52 +253,54 @@ def _line_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tup
 
 
 def raw_lines(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[int, bytes]]:
-    """Lines that start inside [start, end); a line over MAX_LINE_BYTES is rejected without being held."""
-    number, cut_line = 0, False
-    limit = split.end - split.start if not split.source.compression else None
+    """(number, line) of the lines that start inside [start, end)."""
+    for number, block in line_blocks(split, reject, seen):
+        yield from enumerate(bytes(block).removesuffix(b"\n").split(b"\n"), number)
+
+
+def line_blocks(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[int, bytearray]]:
+    """(number of the first one, whole lines with their line ends) of the lines that start inside [start, end).
+
+    A line over MAX_LINE_BYTES is rejected without being held. `seen` gets the number of lines.
+    """
+    number, too_long, held = 1, False, bytearray()
     with _open(split.source) as stream:
+        left = sys.maxsize if split.source.compression else split.end - split.start
         if split.start:
             stream.seek(split.start - 1)
-            skipped = 0
             while (chunk := stream.readline(BLOCK_BYTES)) and not chunk.endswith(b"\n"):
-                skipped += len(chunk)
-            limit = split.end - stream.tell() if limit is not None else None
-            if limit is not None and limit <= 0:
-                return
-        consumed = held = 0
-        parts: list[bytes] = []
-        while block := stream.read(BLOCK_BYTES):
-            lines = block.split(b"\n")
-            if len(lines) > 1 and parts:
-                lines[0], parts = b"".join([*parts, lines[0]]), []
-            tail = lines.pop()
-            for line in lines:
-                if limit is not None and consumed >= limit:
-                    seen[0] = number
-                    return
-                consumed += held + len(line) + 1
-                held = 0
-                number += 1
-                if cut_line:
-                    cut_line = False
-                    reject(number, "line_too_long")
-                    continue
-                yield number, line
-            if tail and not cut_line:
-                parts.append(tail)
-                if sum(map(len, parts)) > MAX_LINE_BYTES:
-                    cut_line, held, parts = True, sum(map(len, parts)), []
-            elif cut_line:
-                held += len(tail)
-        if cut_line:
-            number += 1
+                pass
+            left = split.end - stream.tell()
+        while left > 0 or held or too_long:  # past the end, only the line that is open is read on
+            inside = left > 0
+            data = stream.read(min(BLOCK_BYTES, left) if inside else LINE_REST_BYTES)
+            if not data:
+                break
+            left, read = left - len(data), memoryview(data)
+            cut = (data.rfind(b"\n") if inside else data.find(b"\n")) + 1
+            if cut and too_long:
+                reject(number, "line_too_long")
+                first = data.find(b"\n") + 1
+                number, too_long, read, cut = number + 1, False, read[first:], cut - first
+            if cut:
+                held += read[:cut]
+                lines = int(np.count_nonzero(np.frombuffer(held, np.uint8) == 10))
+                yield number, held
+                number, held = number + lines, bytearray()
+            if not too_long and (inside or not cut):
+                held += read[cut:]
+            if len(held) > MAX_LINE_BYTES:
+                too_long, held = True, bytearray()
+        if too_long:
             reject(number, "line_too_long")
-        elif parts and (limit is None or consumed < limit):
             number += 1
-            yield number, b"".join(parts)
+        elif held:
+            held += b"\n"
+            yield number, held
+            number += 1
         if damaged(stream):
-            reject(number + 1, "damaged_compression")
-        seen[0] = number
+            reject(number, "damaged_compression")
+        seen[0] = number - 1
 
 
 def _csv_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[int, Any]]:

@@ -7,7 +7,8 @@ from costplan.tokens import counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-_WORDS = ("today", "know", " now", "now", "This Week", "this way", "Currently", "later", "latest", "Ä", "ß", "ｆｕｌｌ")
+_WORDS = ("today", "tonight", "Tomorrow", "yesterday", "this year", "current date", "current", "know", " now", "now")
+_WORDS += ("This Week", "this way", "Currently", "later", "latest", "Ä", "ß", "ｆｕｌｌ")
 _MARKS = ("[REDACTED]", "[R", "<PERSON>", "******", "…", "...[truncated]", " cut", "more", "\n", "\t", "  ", "?", ",")
 _PIECES = st.sampled_from([*_WORDS, *_MARKS, "\x00", "\x1f", "\ud800"])
 TEXTS = st.lists(st.one_of(_PIECES, st.text(max_size=12)), max_size=12).map("".join)
