@@ -28,6 +28,7 @@ Floats = NDArray[np.float64]
 SPEED_DEFAULTS = {
     "compute_scale": 1.0,  # arithmetic of matrix products against the measured kernels (clocks fall under load)
     "weights_scale": 1.0,  # reading weights, likewise
+    "traffic_scale": 1.0,  # activations around a product; engines that quantise them on the way move less
     "experts_scale": 1.0,
     "experts_compute_scale": 1.0,  # their arithmetic alone: large steps lose more, to routing and uneven experts
     "attention_scale": 1.0,
@@ -144,19 +145,26 @@ def _product(kernels: dict[str, Product], name: str) -> Product:
     raise AssertionError("every architecture has bf16 products")
 
 
-def _scales(speed: dict[str, float], kernel: str) -> tuple[float, float]:
-    """(arithmetic, weights): time over that of the measured kernel; `compute_scale.fp8` goes before the plain one."""
-    compute, weights = (speed.get(f"{name}.{kernel}", speed[name]) for name in ("compute_scale", "weights_scale"))
-    return compute, weights
+def _scales(speed: dict[str, float], kernel: str) -> tuple[float, float, float]:
+    """(arithmetic, weights, activations): time over that of the measured kernel; `compute_scale.fp8` goes first."""
+    compute, weights, traffic = (
+        speed.get(f"{name}.{kernel}", speed[name]) for name in ("compute_scale", "weights_scale", "traffic_scale")
+    )
+    return compute, weights, traffic
 
 
 def _matrix_seconds(
-    matrix: Matrix, tokens: Floats, product: Product, peak: Peak, weight_bytes: float, scales: tuple[float, float]
+    matrix: Matrix,
+    tokens: Floats,
+    product: Product,
+    peak: Peak,
+    weight_bytes: float,
+    scales: tuple[float, float, float],
 ) -> Floats:
     operations = 2.0 * matrix.columns * (tokens * matrix.rows + product.tile)
     activations = 2.0 * tokens * (matrix.rows + matrix.columns)
     weights = np.full_like(tokens, matrix.rows * matrix.columns * weight_bytes)
-    return matrix.layers * product.seconds(scales[0] * operations, scales[1] * weights, activations, peak)
+    return matrix.layers * product.seconds(scales[0] * operations, scales[1] * weights, scales[2] * activations, peak)
 
 
 def _dense_seconds(
