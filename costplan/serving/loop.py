@@ -60,8 +60,8 @@ def _serve(m: Machine, f: Fleet, s: State, first: int, last: int, until: float) 
         a = s.replicas[behind]
         if a.done_head >= 0:
             _after_ends(m, f, s, a)
-        elif not _move(m, s, a, second):
-            break
+        else:
+            _move(m, s, a, second)
 
 
 def _after_ends(m: Machine, f: Fleet, s: State, a: Any) -> None:
@@ -163,17 +163,13 @@ def _send_next(m: Machine, f: Fleet, s: State, now: float) -> None:
 # --- steps ------------------------------------------------------------------------------------------------------------
 
 
-def _move(m: Machine, s: State, a: Any, until: float) -> bool:
-    """One step with prompts in it, or decoding steps up to the next event; False when there is nothing to do."""
-    head = a.wait_head
+def _move(m: Machine, s: State, a: Any, until: float) -> None:
+    """One step with prompts in it, or decoding steps up to the next event, or the wait for the next request."""
     if a.running == 0:
-        if head < 0:
-            return False
-        visible = s.requests[head].sent_s + m.frontend_s
+        visible = s.requests[a.wait_head].sent_s + m.frontend_s
         if visible > a.clock:
-            if visible >= until:
-                return False
             a.clock = visible
+            return
     preempted = _room_for_decoding(m, s, a)
     budget = max(0, m.max_tokens - a.decoding * m.lookahead)
     left, stopped = _next_chunks(m, s, a, budget)
@@ -186,7 +182,6 @@ def _move(m: Machine, s: State, a: Any, until: float) -> bool:
         _mixed_step(m, s, a, budget - left)
     else:
         _decode_steps(m, s, a, 1 if preempted else _most_steps(m, s, a), until)
-    return True
 
 
 def _mixed_step(m: Machine, s: State, a: Any, prompt_tokens: int) -> None:
