@@ -119,11 +119,33 @@ class Executor:
             raise
         return merge(held)
 
+    @contextmanager
+    def ahead(self, fn: Callable[[Item], Result], items: Sequence[Item]) -> Generator[Callable[[], list[Result]]]:
+        """Start on the items now, in a process beside the pool; calling what is given waits for the results."""
+        if self.workers == 1:
+            yield lambda: [fn(item) for item in items]
+            return
+        context = _context()
+        receiving, sending = context.Pipe(duplex=False)
+        process = context.Process(target=_send_results, args=(fn, items, sending))
+        process.start()
+        sending.close()
+
+        def results() -> list[Result]:
+            found = receiving.recv()
+            if isinstance(found, BaseException):
+                raise found
+            return found
+
+        try:
+            yield results
+        finally:
+            process.terminate()  # nobody waits any more
+            process.join()
+
     def _start(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            # fork shares the imported modules; elsewhere the platform's default start method is used
-            method = "fork" if sys.platform == "linux" else None
-            self._pool = ProcessPoolExecutor(self.workers, mp_context=multiprocessing.get_context(method))
+            self._pool = ProcessPoolExecutor(self.workers, mp_context=_context())
         return self._pool
 
     def close(self, *, cancel: bool = False) -> None:
@@ -131,6 +153,18 @@ class Executor:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=cancel)
             self._pool = None
+
+
+def _context() -> Any:
+    """fork shares the imported modules; elsewhere the platform's default start method is used."""
+    return multiprocessing.get_context("fork" if sys.platform == "linux" else None)
+
+
+def _send_results(fn: Callable[[Any], Any], items: Sequence[Any], sending: Any) -> None:
+    try:
+        sending.send([fn(item) for item in items])
+    except Exception as error:
+        sending.send(error)
 
 
 @contextmanager

@@ -61,12 +61,6 @@ class Opened:
     no_logs: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Digest:
-    path: Path
-    size: int
-
-
 def read_log(
     paths: list[str], settings: AnalyzeSettings, features: FeatureSettings, work: Path, pool: Executor, report: Progress
 ) -> Log:
@@ -158,10 +152,6 @@ def _jobs(
     ]
 
 
-def _work(item: ParseJob | _Digest) -> Parsed | str:
-    return parse_split(item) if isinstance(item, ParseJob) else sha256_of(item.path)
-
-
 def _parse(
     jobs: list[ParseJob], sources: list[Source], head: int | None, pool: Executor, report: Progress
 ) -> tuple[list[Parsed], list[str]]:
@@ -176,20 +166,18 @@ def _parse(
     total = sum(_size(job) for job in jobs)
     done = 0
 
-    def on_done(item: ParseJob | _Digest) -> None:
+    def on_done(job: ParseJob) -> None:
         nonlocal done
-        if isinstance(item, ParseJob):
-            done += _size(item)
-            report("reading", done, total)
+        done += _size(job)
+        report("reading", done, total)
 
-    first: list[Parsed] = []
-    if len(jobs) >= SHARE_FROM_SPLITS:
-        # parsed here, before the workers are forked: the vocabularies and compiled loops it loads are theirs as well
-        first, jobs = [parse_split(jobs[0])], jobs[1:]
-        gc.freeze()
-    digests: list[ParseJob | _Digest] = [_Digest(source.file, source.size) for source in sources]
-    results = pool.map(_work, [*digests, *jobs], on_done)
-    return [*first, *(r for r in results if isinstance(r, Parsed))], [r for r in results if isinstance(r, str)]
+    with pool.ahead(sha256_of, [source.file for source in sources]) as digests:
+        first: list[Parsed] = []
+        if len(jobs) >= SHARE_FROM_SPLITS:
+            # parsed here, before the workers are forked: vocabularies and compiled loops that it loads are theirs, too
+            first, jobs = [parse_split(jobs[0])], jobs[1:]
+            gc.freeze()
+        return [*first, *pool.map(parse_split, jobs, on_done)], digests()
 
 
 def _size(job: ParseJob) -> int:

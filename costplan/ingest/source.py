@@ -12,6 +12,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
@@ -24,6 +25,8 @@ from costplan.trace import BadRecord
 
 SPLIT_BYTES = 32 << 20
 """Fixed, not derived from the number of workers: the same splits, hence the same bytes, with 1, 2 or 4 of them."""
+FIRST_SPLIT_BYTES = 4 << 20
+"""Smaller than the others: while it is read, the other workers are not there yet."""
 MAX_SPLITS = 64
 """Per file; splits of larger files are larger, since every later stage opens one spill file per split and bucket."""
 BLOCK_BYTES = 4 << 20
@@ -182,7 +185,8 @@ def splits_of(index: int, source: Source) -> list[Split]:
     if source.kind != "lines" or source.compression:
         return [Split(index, source, 0, source.size)]
     size = max(SPLIT_BYTES, -(-source.size // MAX_SPLITS))
-    return [Split(index, source, start, min(start + size, source.size)) for start in range(0, source.size, size)]
+    edges = [0, *range(min(FIRST_SPLIT_BYTES, source.size), source.size, size), source.size]
+    return [Split(index, source, start, end) for start, end in pairwise(edges) if start < end]
 
 
 def records(split: Split, reject: Reject, lines: list[int] | None = None) -> Iterator[tuple[int, Any]]:
