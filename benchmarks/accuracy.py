@@ -69,6 +69,7 @@ def config(case: Case) -> EngineConfig:
         max_num_seqs=case.max_num_seqs,
         max_num_batched_tokens=case.max_tokens,
         prefix_caching=case.engine.prefix_caching,
+        chunked_prefill=case.engine.chunked_prefill,
         reserve_whole_prompt=case.engine.reserve_whole_prompt,
     )
 

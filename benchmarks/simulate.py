@@ -21,7 +21,10 @@ from costplan.serving.workload import Workload
 INPUT, OUTPUT, BLOCK, PREFIXES = 512, 250, 16, 200
 CONFIG = EngineConfig(blocks=27_000, block_size=BLOCK)
 STEP = StepTime(
-    base_s=0.006 + np.maximum(0.0, np.arange(8193, dtype=np.float64) * 25e-6 - 0.002), pair_s=2e-9, context_token_s=6.5e-8, request_s=5e-6
+    base_s=0.006 + np.maximum(0.0, np.arange(8193, dtype=np.float64) * 25e-6 - 0.002),
+    pair_s=2e-9,
+    context_token_s=6.5e-8,
+    request_s=5e-6,
 )  # an 8B model on one large GPU, about
 
 

@@ -79,7 +79,8 @@ def layout_of(
     config = EngineConfig(
         blocks=blocks, block_size=engine.block_size, max_num_seqs=seqs, max_num_batched_tokens=budget,
         prefix_caching=engine.prefix_caching and tuning.prefix_caching,
-        reserve_whole_prompt=engine.reserve_whole_prompt, watermark_blocks=int(engine.watermark * blocks),
+        chunked_prefill=engine.chunked_prefill, reserve_whole_prompt=engine.reserve_whole_prompt,
+        watermark_blocks=int(engine.watermark * blocks),
         draft_tokens=drafts, acceptance=tuning.acceptance,
     )  # fmt: skip
     return Layout(

@@ -14,6 +14,8 @@ class EngineConfig:
     max_num_seqs: int = 256
     max_num_batched_tokens: int = 2048
     prefix_caching: bool = True
+    chunked_prefill: bool = True
+    """False (vLLM V0): prompts go first, whole and in steps of their own; only one longer than a step is cut."""
     reserve_whole_prompt: bool = False
     """Admit only when the whole prompt fits (vLLM 0.32), not just its first chunk (vLLM 0.15)."""
     watermark_blocks: int = 0

@@ -1,6 +1,7 @@
 """The gaps between tokens (ITL) of a run: a histogram of bins that grow by 1 %, the exact sum and the maximum."""
 
 from math import ceil, log
+from typing import Any
 
 from costplan.serving.state import State
 
@@ -11,6 +12,8 @@ _LOG_RATIO = log(ITL_RATIO)
 
 def count_gaps(s: State, first: float, slope: float, steps: int, decoding: int) -> None:
     """Count the gaps between tokens of `steps` steps that last first, first + slope, ..."""
+    if steps == 0:
+        return
     last = first + slope * (steps - 1)
     t = s.totals[0]
     t.gaps_s += 0.5 * (first + last) * steps * decoding
@@ -25,3 +28,26 @@ def count_gaps(s: State, first: float, slope: float, steps: int, decoding: int) 
             count = min(count, max(1, ceil((edge - now) / slope)))
         s.itl[place] += count * decoding
         done += count
+
+
+def pause(s: State, a: Any) -> None:
+    """Prompts go first: each decoding request keeps the time of its last token."""
+    if a.paused:
+        return
+    a.paused, i = 1, a.run_tail
+    while i >= 0:
+        x = s.requests[i]
+        if x.joined >= 0:
+            x.left_s = a.clock
+        i = x.run_prev
+
+
+def count_paused(s: State, a: Any, end: float) -> int:
+    """Count the gaps that the first decoding step after a pause closes at `end`: one step."""
+    a.paused, i = 0, a.run_tail
+    while i >= 0:
+        x = s.requests[i]
+        if x.joined >= 0:
+            count_gaps(s, end - x.left_s, 0.0, 1, 1)
+        i = x.run_prev
+    return 1

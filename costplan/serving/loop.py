@@ -4,6 +4,7 @@ Policy of vLLM v1: every step serves the running requests first, in order of adm
 unfinished prompt the next chunk), then admits waiting ones first come, first served, until one does not fit; none is
 admitted in a step that preempted. When a block is missing, the latest admitted request gives up its blocks, goes to
 the head of the queue and is computed again. Freed blocks stay in the prefix cache until they are needed (LRU).
+Without chunked prefill (vLLM V0) prompts go first, whole and in steps of their own, while decoding ones wait.
 
 Between two events (an arrival, an end, a full memory) all decoding steps are alike but for the context that grows by a
 token per request, so they are taken in one go: their times form an arithmetic series. Cost is per event, not token.
@@ -16,9 +17,10 @@ from math import ceil, sqrt
 from typing import Any
 
 from costplan.serving.blocks import blocks_of, hold, known_blocks, register, release, take
-from costplan.serving.gaps import count_gaps
+from costplan.serving.gaps import count_gaps, count_paused, pause
 from costplan.serving.queues import enqueue, link, push_end, remove_end, unlink
 from costplan.serving.state import Fleet, Machine, State
+from costplan.serving.windows import steps_to_window, windowed
 
 ROUND_ROBIN, LEAST_LOADED, PREFIX_AFFINITY, SHARED_QUEUE = range(4)
 _NEVER = 1e300
@@ -171,7 +173,7 @@ def _move(m: Machine, s: State, a: Any, until: float) -> None:
             a.clock = visible
             return
     preempted = _room_for_decoding(m, s, a)
-    budget = max(0, m.max_tokens - a.decoding * m.lookahead)
+    budget = max(0, m.max_tokens - a.decoding * m.lookahead) if m.chunked else m.max_tokens
     left, stopped = _next_chunks(m, s, a, budget)
     if not (preempted or stopped):
         left = _admit_waiting(m, s, a, left)
@@ -185,9 +187,12 @@ def _move(m: Machine, s: State, a: Any, until: float) -> None:
 
 
 def _mixed_step(m: Machine, s: State, a: Any, prompt_tokens: int) -> None:
-    """One step that computes prompt chunks beside the decoding requests."""
-    decoding, places = a.decoding, a.places
-    take(m, s, a, s.phases[a.phases + (a.step + 1) % m.growth])
+    """One step that computes prompt chunks, beside the decoding requests or while they wait."""
+    decoding, places = a.decoding if m.chunked else 0, a.places
+    if decoding:
+        take(m, s, a, s.phases[a.phases + (a.step + 1) % m.growth])
+    elif a.decoding:
+        pause(s, a)
     pairs, working = 0.0, 0
     for place in range(places, places + a.prefilling):
         x = s.requests[s.prompts[place]]
@@ -197,8 +202,9 @@ def _mixed_step(m: Machine, s: State, a: Any, prompt_tokens: int) -> None:
             working += 1
     a.context += m.gain * decoding
     tokens = prompt_tokens + decoding * m.lookahead
-    duration = s.base_s[min(tokens, len(s.base_s) - 1)] + m.pair_s * pairs + m.context_s * a.context
-    duration += m.window_s * _windowed(m, s, a, 1.0) + m.request_s * (decoding + working)
+    duration = s.base_s[min(tokens, len(s.base_s) - 1)] + m.pair_s * pairs + m.request_s * (decoding + working)
+    if decoding:
+        duration += m.context_s * a.context + m.window_s * windowed(m, s, a, 1.0)
     _tick(a, duration, 1, tokens)
     if decoding:
         count_gaps(s, duration, 0.0, 1, decoding)
@@ -222,11 +228,11 @@ def _decode_steps(m: Machine, s: State, a: Any, most: int, until: float) -> None
     """Up to `most` decoding steps, ending with the first that reaches `until`."""
     decoding = a.decoding
     each = s.base_s[min(decoding * m.lookahead, len(s.base_s) - 1)] + m.request_s * decoding
-    first = each + m.context_s * (a.context + m.gain * decoding) + m.window_s * _windowed(m, s, a, 1.0)
+    first = each + m.context_s * (a.context + m.gain * decoding) + m.window_s * windowed(m, s, a, 1.0)
     slope = m.context_s * m.gain * decoding
     if m.window_s > 0.0 and most > 1:
-        most = min(most, max(1, _steps_to_window(m, s, a)))
-        slope += m.window_s * (_windowed(m, s, a, 2.0) - _windowed(m, s, a, 1.0))
+        most = min(most, max(1, steps_to_window(m, s, a)))
+        slope += m.window_s * (windowed(m, s, a, 2.0) - windowed(m, s, a, 1.0))
     steps, room = most, until - a.clock
     if room < steps * first + 0.5 * slope * steps * (steps - 1):
         # steps*first + slope*steps*(steps-1)/2 = room, solved for steps
@@ -234,8 +240,9 @@ def _decode_steps(m: Machine, s: State, a: Any, most: int, until: float) -> None
         guess = room / b if slope <= 1e-9 * b else (sqrt(b * b + 2.0 * slope * room) - b) / slope
         steps = max(1, min(steps, ceil(guess)))
     take(m, s, a, _blocks_for(m, s, a, steps))
+    counted = count_paused(s, a, a.clock + first) if a.paused else 0
     _tick(a, steps * first + 0.5 * slope * steps * (steps - 1), steps, steps * decoding * m.lookahead)
-    count_gaps(s, first, slope, steps, decoding)
+    count_gaps(s, first + slope * counted, slope, steps - counted, decoding)
     a.context += m.gain * decoding * steps
     a.step += steps
     _end_finished(m, s, a)
@@ -246,32 +253,6 @@ def _tick(a: Any, duration: float, steps: int, tokens: int) -> None:
     a.busy_s += duration
     a.steps += steps
     a.tokens += tokens
-
-
-def _windowed(m: Machine, s: State, a: Any, ahead: float) -> float:
-    """KV tokens that sliding-window layers read `ahead` steps from now."""
-    if m.window_s == 0.0:
-        return 0.0
-    total, i = 0.0, a.run_tail
-    while i >= 0:
-        x = s.requests[i]
-        if x.joined >= 0:
-            total += min(float(m.window), x.target + m.gain * (a.step - x.joined + ahead))
-        i = x.run_prev
-    return total
-
-
-def _steps_to_window(m: Machine, s: State, a: Any) -> int:
-    """Steps until the next decoding request fills its window."""
-    nearest, i = 1 << 60, a.run_tail
-    while i >= 0:
-        x = s.requests[i]
-        if x.joined >= 0:
-            missing = m.window - x.target - m.gain * (a.step - x.joined)
-            if missing > 0.0:
-                nearest = min(nearest, ceil(missing / m.gain))
-        i = x.run_prev
-    return nearest
 
 
 # --- the life of a request --------------------------------------------------------------------------------------------
@@ -327,6 +308,8 @@ def _admit(m: Machine, s: State, a: Any, x: Any, budget: int) -> int:
     own = min(x.own, limit - known) if x.own and x.own_start == known else 0
     hit = (known + own) * m.block_size
     chunk = min(budget, x.target - hit)
+    if not m.chunked and budget < min(m.max_tokens, x.target - hit):
+        return 0  # only a prompt longer than a whole step is cut
     blocks = blocks_of(m, hit + chunk) - known - own
     wanted = blocks_of(m, x.target) - known - own if m.whole_prompt else blocks
     decode_blocks = s.phases[a.phases + (a.step + 1) % m.growth]
@@ -352,6 +335,7 @@ def _emit_first(m: Machine, s: State, a: Any, x: Any) -> None:
         x.first_s = now
     else:
         count_gaps(s, now - x.left_s, 0.0, 1, 1)
+    x.left_s = now
     if x.emitted >= x.output:
         _finish(m, s, a, x, x.target)
         return
@@ -410,7 +394,8 @@ def _preempt(m: Machine, s: State, a: Any, x: Any) -> None:
                 break
         stored = _leave_decoding(m, s, a, x)
         x.target = x.input + x.emitted
-        x.left_s = a.clock
+        if not a.paused:
+            x.left_s = a.clock
     else:
         stored = x.computed
         a.prefilling -= 1  # the latest admitted is the last of those under way

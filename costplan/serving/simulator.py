@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costplan.errors import CostplanError
-from costplan.serving import blocks, gaps, loop, queues, state
+from costplan.serving import blocks, gaps, loop, queues, state, windows
 from costplan.serving.engine import EngineConfig
 from costplan.serving.outcome import ITL_EDGES_S, Outcome
 from costplan.serving.step_time import StepTime
@@ -103,8 +103,10 @@ def _machine(config: EngineConfig, step: StepTime, workload: Workload, replicas:
         pair_s=float(step.pair_s), context_s=float(step.context_token_s), window_s=float(step.window_token_s),
         window=int(step.window), request_s=float(step.request_s), frontend_s=float(step.frontend_s),
         frontend_token_s=float(step.frontend_token_s), blocks=config.blocks, block_size=config.block_size,
-        max_seqs=config.max_num_seqs, max_tokens=config.max_num_batched_tokens, caching=config.prefix_caching,
-        whole_prompt=config.reserve_whole_prompt, watermark=config.watermark_blocks, lookahead=1 + drafts,
+        max_seqs=config.max_num_seqs, max_tokens=config.max_num_batched_tokens,
+        chunked=config.chunked_prefill, caching=config.prefix_caching,
+        whole_prompt=config.reserve_whole_prompt or not config.chunked_prefill,
+        watermark=config.watermark_blocks, lookahead=1 + drafts,
         gain=float(gain), growth=max(1, round(config.block_size / gain)), shared_nodes=replicas * _shared(workload),
     )  # fmt: skip
 
@@ -188,7 +190,7 @@ def _compiled() -> ModuleType:
     compile_one: Any = cast(Any, numba).njit(cache=True, error_model="numpy", _nrt=False)
     known: dict[str, Any] = {}
     twin = loop
-    for plain in (blocks, queues, gaps, loop):
+    for plain in (blocks, queues, gaps, windows, loop):
         spec = spec_from_file_location(f"{plain.__name__}_compiled", str(plain.__file__))
         assert spec is not None and spec.loader is not None
         twin = sys.modules[spec.name] = module_from_spec(spec)  # numba finds cached code by module name

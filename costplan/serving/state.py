@@ -19,6 +19,8 @@ class Machine(NamedTuple):
     block_size: int
     max_seqs: int
     max_tokens: int
+    chunked: bool
+    """Prompts are cut and computed beside decoding requests; otherwise they go first, whole."""
     caching: bool
     whole_prompt: bool
     watermark: int
@@ -56,6 +58,8 @@ REPLICA = np.dtype(
         # context: KV tokens of the decoding requests together; idle: cached blocks that nobody uses
         ("context", "f8"), ("free", "i8"), ("idle", "i8"), ("lru_head", "i8"), ("lru_tail", "i8"),
         ("wait_head", "i8"), ("wait_tail", "i8"), ("run_tail", "i8"),
+        # paused: prompts went first since the last decoding step
+        ("paused", "i8"),
         # done: ended at the replica's clock, which may be ahead of the others'
         ("done_head", "i8"), ("done_tail", "i8"),
         ("busy_s", "f8"), ("steps", "i8"), ("tokens", "i8"), ("peak", "i8"),
@@ -74,6 +78,7 @@ REQUEST = np.dtype(
         ("joined", "i8"), ("slack", "i4"),
         # held: blocks of the prompt; own: blocks left in the prefix cache that only this request can use again
         ("held", "i4"), ("held_shared", "i4"), ("own", "i4"), ("own_start", "i4"),
+        # left: when its last token came, if it was preempted or waits for others' prompts
         ("left_s", "f8"), ("scheduled_s", "f8"), ("first_s", "f8"), ("done_s", "f8"),
         ("cached", "i4"), ("preemptions", "i4"),
     ]

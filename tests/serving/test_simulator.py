@@ -102,6 +102,31 @@ def test_a_single_request_takes_what_its_steps_take() -> None:
     assert run.kv_peak_blocks[0] == -(-4002 // 16)
 
 
+def test_without_chunked_prefill_prompts_go_first_and_decoding_waits() -> None:
+    """10 us a token. A (100 tokens in, 3 out) and B (200 in, 2 out), which comes while A takes its first step.
+
+    A's prompt 0-1 ms; B's prompt 1-3 ms while A waits; both decode 3-3.02 ms (B ends); A decodes to 3.03 ms.
+    A's gaps: 2.02 ms and 0.01 ms, B's: 0.02 ms.
+    """
+    config = EngineConfig(blocks=1000, chunked_prefill=False)
+    run = simulate(config, LINEAR, workload([0.0, 0.0005], [100, 200], [3, 2]))
+    assert run.first_token_s.tolist() == pytest.approx([0.001, 0.003])
+    assert run.done_s.tolist() == pytest.approx([0.00303, 0.00302])
+    assert run.itl_sum_s == pytest.approx(0.00202 + 0.00001 + 0.00002)
+    assert run.itl_max_s == pytest.approx(0.00202)
+
+
+def test_without_chunked_prefill_only_a_prompt_longer_than_a_step_is_cut() -> None:
+    """Steps of 300 tokens, 10 us each.
+
+    Prompts of 200, 200, 100 and 700 tokens at once: 200 alone (200 do not fit beside), 200 + 100, then 300, 300, 100.
+    """
+    config = EngineConfig(blocks=1000, chunked_prefill=False, max_num_batched_tokens=300)
+    run = simulate(config, LINEAR, workload(np.zeros(4), [200, 200, 100, 700], 1))
+    assert run.first_token_s.tolist() == pytest.approx([0.002, 0.005, 0.005, 0.012])
+    assert run.steps[0] == 5
+
+
 def test_a_prompt_that_was_seen_before_is_computed_from_its_first_unknown_block_on() -> None:
     run = simulate(EngineConfig(blocks=1000), REAL, workload([0.0, 10.0, 20.0], [160, 200, 160], 1, [[*range(10)]] * 3))
     assert run.cached_tokens.tolist() == [0, 160, 144]  # the last token of a prompt is always computed
@@ -192,7 +217,8 @@ def cases(draw: st.DrawFn) -> tuple[EngineConfig, Workload, dict[str, Any]]:
     config = EngineConfig(
         blocks=draw(st.integers(33, 120)), max_num_seqs=draw(st.integers(1, 12)),
         max_num_batched_tokens=draw(st.sampled_from([64, 512])), prefix_caching=draw(st.booleans()),
-        reserve_whole_prompt=draw(st.booleans()), draft_tokens=drafts, acceptance=0.6 if drafts else 0.0,
+        reserve_whole_prompt=draw(st.booleans()), chunked_prefill=draw(st.booleans()), draft_tokens=drafts,
+        acceptance=0.6 if drafts else 0.0,
     )  # fmt: skip
     load = workload(np.sort(rng.random(n)) * draw(st.sampled_from([0.0, 1.0, 20.0])), inputs, outputs, rows,
                     concurrency=draw(st.sampled_from([0, 0, 3])))  # fmt: skip
