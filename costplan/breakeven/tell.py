@@ -8,6 +8,7 @@ import numpy as np
 from costplan.breakeven.case import Case, needed
 from costplan.breakeven.figures import smaller_fleet
 from costplan.breakeven.traffic import Traffic
+from costplan.report.numbers import percent
 from costplan.results import Assumption
 from costplan.results.breakeven import Reached, Sensitivity
 from costplan.settings import BreakevenSettings
@@ -22,17 +23,18 @@ def verdict_of(volume_known: bool, share: float, table: list[Sensitivity], volum
     flipping = [row for row in table if row.flips] or table
     if not volume_known:
         if volume.share_reached <= 1 - SURE:
-            return "api", f"{1 - volume.share_reached:.0%} of the draws have no volume at which own GPUs are cheaper"
+            none = percent(1 - volume.share_reached)
+            return "api", f"{none} of the draws have no volume at which own GPUs are cheaper"
         if volume.value is not None and volume.share_reached >= SURE:
             return "depends on requests per day", f"own GPUs are cheaper above {volume.value:,.0f} a day"
         what = flipping[0].label if flipping else "the prices"
-        return f"depends on {what}", f"{volume.share_reached:.0%} of the draws have a volume with cheaper own GPUs"
+        return f"depends on {what}", f"{percent(volume.share_reached)} of the draws have a volume with cheaper own GPUs"
     if share >= SURE:
-        return "self-host", f"own GPUs are cheaper in {share:.0%} of the draws"
+        return "self-host", f"own GPUs are cheaper in {percent(share)} of the draws"
     if share <= 1 - SURE:
-        return "api", f"buying the open model by the token is cheaper in {1 - share:.0%} of the draws"
+        return "api", f"buying the open model by the token is cheaper in {percent(1 - share)} of the draws"
     what = flipping[0].label if flipping else "the prices"
-    return f"depends on {what}", f"own GPUs are cheaper in {share:.0%} of the draws"
+    return f"depends on {what}", f"own GPUs are cheaper in {percent(share)} of the draws"
 
 
 def fleet_note(case: Case, count: int) -> str:
@@ -50,7 +52,8 @@ def fleet_note(case: Case, count: int) -> str:
         spared = f", {enough * rule.gpus_per_replica} with a spare" if rule.spare else ""
         return f"{used} of {count} GPUs would do{spared}: ${usd:,.0f} a month"
     if rule.spare and enough > replicas:
-        return f"no spare: when one of {replicas} replicas fails, the limits do not hold until it is back"
+        broken = "the only replica" if replicas == 1 else f"one of {replicas} replicas"
+        return f"no spare: when {broken} fails, the limits do not hold until it is back"
     return ""
 
 

@@ -200,11 +200,10 @@ def _plan_shape(plan: Plan) -> tuple[Shape, Fact]:
 def _plan_notes(plan: Plan, hits: float) -> list[str]:
     books = plan.ingest
     notes: list[str] = []
-    if books.unpriced.requests or books.failed or books.gateway_hits:
-        notes.append(
-            f"{books.unpriced.requests:,} unpriced, {books.failed:,} failed and {books.gateway_hits:,} requests that a "
-            "gateway answered are left out of all columns."
-        )
+    counts = {"unpriced": books.unpriced.requests, "failed": books.failed, "answered by a gateway": books.gateway_hits}
+    left_out = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    if left_out:
+        notes.append(f"Requests left out of all columns: {left_out}.")
     if hits:
         notes.append(f"The response cache answers {hits:.1%} of requests before any model does, in all columns.")
     models = [row.key for row in plan.unit_economics.by_model if row.cost_usd]

@@ -1,6 +1,7 @@
 """The monthly bill of GPUs for a number of replicas; people, power, network and software are counted in break-even."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,6 +32,11 @@ def gpus_paid(settings: CapacitySettings, layout: Layout, replicas: int) -> int:
     return int(rule.whole(np.array([replicas + settings.spare]))[0])
 
 
+def _started(counts: Sequence[int]) -> int:
+    """Replicas added from one hour to the next."""
+    return sum(max(0, later - before) for before, later in zip(counts[:-1], counts[1:], strict=True))
+
+
 def fleet_cost(settings: CapacitySettings, layout: Layout, by_hour: Sequence[int], note: str = "") -> Estimate:
     """USD a month of replicas that follow the hours; a new one is paid for while it starts.
 
@@ -43,9 +49,8 @@ def fleet_cost(settings: CapacitySettings, layout: Layout, by_hour: Sequence[int
 
     def gpu_hours(factor: float) -> float:
         counts = [max(1, math.ceil(n * factor - 1e-9)) for n in by_hour]
-        started = sum(max(0, later - before) for before, later in zip(counts[:-1], counts[1:], strict=True))
-        paid = sum(gpus_paid(settings, layout, n) for n in counts)
-        paid += started * layout.gpus_per_replica * settings.cold_start / SECONDS_PER_HOUR
+        paid: float = sum(times * gpus_paid(settings, layout, n) for n, times in Counter(counts).items())
+        paid += _started(counts) * layout.gpus_per_replica * settings.cold_start / SECONDS_PER_HOUR
         return paid / len(counts) * HOURS_PER_MONTH
 
     return Estimate(

@@ -93,7 +93,8 @@ def check_hours(
     suggested = hours.scaled(sized.replicas)
     simulated: dict[int, FleetHour] = {}
     left = SIMULATED_REQUESTS
-    order: list[int] = np.argsort(-hours.demand, kind="stable").tolist()
+    demand = hours.demand
+    order: list[int] = np.argsort(-demand, kind="stable").tolist()
     rows: dict[int, FleetHour] = {}
     for done, index in enumerate(order):
         start, end = hours.rows[index]
@@ -106,7 +107,7 @@ def check_hours(
             report("checking hours", done + 1, len(order))
     most = max(row.replicas for row in rows.values())
     full = sized.replicas * (1 + sized.headroom_share)
-    loads = {i: hours.demand[i] * sized.replicas / full * sized.replicas for i in rows}
+    loads = {i: demand[i] * sized.replicas / full * sized.replicas for i in rows}
     used = {i: loads[i] / (row.replicas if follows else most) for i, row in rows.items()}
     return Checked([msgspec.structs.replace(rows[i], utilisation=float(used[i])) for i in range(len(rows))], most)
 

@@ -14,6 +14,7 @@ from costplan.serving.static import simulate_static, slots
 from costplan.serving.summary import Figures, summarise
 from costplan.serving.workload import Workload
 from costplan.settings import CapacitySettings
+from costplan.units import plural
 
 REQUESTS = 3_000
 MOST = 4_096
@@ -50,9 +51,9 @@ def naive_fleet(settings: CapacitySettings, layout: Layout, peak: Workload) -> N
         middle = (low + high) // 2
         found = on(middle)
         low, high, figures = (middle, high, figures) if found.saturated else (low, middle, found)
-    e2e = figures.e2e_s.p95
+    e2e, keeping = figures.e2e_s.p95, plural(high, "replica")
     return NaiveFleet(
         batch=batch, req_s_replica=figures.req_s, replicas=high, gpus=gpus_paid(settings, layout, high),
         usd_month=fleet_cost(settings, layout, [high]).value or 0.0,
-        note=f"fixed batches of {batch} on the same GPUs keep up with {high} replicas, e2e p95 {e2e or 0:.1f} s",
+        note=f"fixed batches of {batch} on the same GPUs keep up with {keeping}, e2e p95 {e2e or 0:.1f} s",
     )  # fmt: skip

@@ -23,18 +23,20 @@ from costplan.capacity.trace import Progress, Trace, busiest, read_trace
 from costplan.engine import executor, usable_cores
 from costplan.errors import CostplanError, UsageError
 from costplan.profiles.engines import Engine, find_engine
-from costplan.profiles.gpus import Gpu, all_gpus, parse_gpus
+from costplan.profiles.gpus import Gpu, find_gpu, parse_gpus
 from costplan.profiles.models import Model, find_model
 from costplan.results import Assumption, Estimate
 from costplan.results.serving import Capacity, FleetHour, FleetOption, TraceFacts
 from costplan.serving.arrivals import pick
-from costplan.serving.precision import find_precision
+from costplan.serving.precision import find_precision, kv_value_bytes
 from costplan.serving.shapes import check_tp
 from costplan.serving.slo import Slo, parse_slo
 from costplan.settings import AnalyzeSettings, CapacitySettings
 from costplan.units import HOURS_PER_MONTH, TOKENS_PER_MTOK
 
 TP_SIZES = (1, 2, 4, 8)
+DATA_CENTRE = ("A100", "A100-40GB", "H100", "H100-PCIe", "H200", "B200", "L40S", "L4", "A10G")
+"""Searched unless --gpus names others: data-centre GPUs that several clouds rent, at prices with a source."""
 TOO_DEAR = 2.0
 """A fleet whose lower bound costs so many times the cheapest found is not simulated."""
 FIRST_ROUND = 4
@@ -78,6 +80,7 @@ def plan_capacity(
     slo, model, engine = parse_slo(settings.slo), find_model(settings.model), find_engine(settings.engine)
     gpus = _gpus(settings)
     precisions = _precisions(settings, model, gpus)
+    kv_value_bytes(settings.kv_dtype)  # an unknown name is an error here, not a reason to rule out
     trace = _served(read_trace(paths, AnalyzeSettings(workers=settings.workers), engine.block_size, report), model)
     hours = hours_of(trace)
     pruned = _Pruned()
@@ -94,6 +97,7 @@ def plan_capacity(
     options = _marked(options)
     best = options[0] if options else None
     simulated = len(sized)
+    warnings += _guessed([gpu for gpu, _ in gpus])
     return Capacity(
         inputs=trace.inputs, trace=_facts(trace, hours), model=model.id, engine=engine.label, slo=str(slo),
         options=options, best=best, usd_per_mtok=_per_mtok(best, trace, hours),
@@ -106,14 +110,32 @@ def plan_capacity(
     )  # fmt: skip
 
 
+def way_out(plan: Capacity) -> str:
+    """What to change where nothing holds, by the commonest reason."""
+    reason = max(plan.pruned, key=lambda each: plan.pruned[each], default="")
+    if reason == TOO_SLOW:
+        return "one request alone takes longer: raise that limit of --slo, or name faster --gpus or a smaller --model"
+    if reason in (NO_ROOM, TOO_LONG):
+        return "name --gpus with more memory, a smaller --precision, or --kv-dtype fp8"
+    if reason.startswith(NO_PRICE):
+        return "--price on-demand"
+    return "raise --max-gpus or a limit of --slo, or name other --gpus"
+
+
 def _gpus(settings: CapacitySettings) -> list[tuple[Gpu, int]]:
     """(type, most GPUs of it): a number before a name is a limit of its own."""
     if settings.gpus is None:
-        return [(gpu, settings.max_gpus) for gpu in all_gpus() if gpu.architecture != "cpu"]
+        return [(find_gpu(name), settings.max_gpus) for name in DATA_CENTRE]
     found = [parse_gpus(name) for name in settings.gpus.split(",") if name.strip()]
     if not found:
         raise UsageError("--gpus names no GPU", hint="--gpus A100,H100")
     return [(gpu, min(count if count > 1 else settings.max_gpus, settings.max_gpus)) for count, gpu in found]
+
+
+def _guessed(gpus: list[Gpu]) -> list[str]:
+    """A warning for every price that no seller stands behind."""
+    prices = [(gpu.name, gpu.on_demand.source) for gpu in gpus]
+    return [f"The price of {name} has no seller behind it: {why}." for name, why in prices if why.startswith("assumed")]
 
 
 def _precisions(settings: CapacitySettings, model: Model, gpus: list[tuple[Gpu, int]]) -> list[str]:
@@ -160,7 +182,7 @@ def _candidates(
                 if layout is None:
                     pruned.add(reason, name)
                     continue
-                candidate, reason = _bounded(settings, slo, layout, shape, hours, most // tp)
+                candidate, reason = _bounded(settings, slo, layout, shape, hours, most // tp - settings.spare)
                 if candidate is None:
                     pruned.add(reason, name)
                 else:
@@ -364,6 +386,8 @@ def _autoscaled(settings: CapacitySettings, best: tuple[Layout, Sized], rows: li
 def _assumptions(settings: CapacitySettings, origins: dict[str, str], engine: Engine) -> list[Assumption]:
     names = ("model", "slo", "engine", "price", "spare", "max_gpus", "routing", "kv_dtype")
     found = [Assumption(name=name, value=str(getattr(settings, name)), origin=origins[name]) for name in names]
+    names = ", ".join(DATA_CENTRE) if settings.gpus is None else settings.gpus
+    found.append(Assumption(name="gpus", value=names, origin=origins["gpus"]))
     found.append(
         Assumption(name="costs", value="GPU hours; people, network and storage are in breakeven", origin="scope")
     )

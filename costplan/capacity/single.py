@@ -23,6 +23,7 @@ from costplan.serving.slo import Slo, judge, parse_slo
 from costplan.serving.summary import lengths, summarise
 from costplan.serving.workload import Workload
 from costplan.settings import AnalyzeSettings, SimulateSettings
+from costplan.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, plural
 
 AUTOSCALE_LOAD = 0.7
 """Replicas are added so that each runs at this share of the rate it could balance."""
@@ -122,7 +123,7 @@ def _layout(settings: SimulateSettings, trace: Workload | None) -> Layout:
     replicas = most if most is not None else max(1, count // max(tp, 1))
     if tp * replicas != count:
         raise UsageError(
-            f"{replicas} replicas of {tp} GPUs are {tp * replicas} GPUs, and --gpus says {count}",
+            f"{plural(replicas, 'replica')} of {plural(tp, 'GPU')}: {tp * replicas} in all, and --gpus says {count}",
             hint=f"--gpus {tp * replicas}x{gpu.name} --tp {tp}" + (f" --replicas {replicas}" if replicas > 1 else ""),
         )
     drafts, acceptance = parse_speculative(settings.speculative) if settings.speculative else (0, 0.0)
@@ -197,22 +198,30 @@ def trace_facts(workload: Workload, source: str | None) -> WorkloadFacts:
     """The requests of a trace in figures."""
     span = float(workload.arrival_s[-1] - workload.arrival_s[0])
     return WorkloadFacts(
-        kind="trace", text=f"{workload.requests:,} requests of a trace over {span:,.0f} s", source=source,
+        kind="trace", text=f"{plural(workload.requests, 'request')} of a trace over {_lasting(span)}", source=source,
         req_s=(workload.requests - 1) / span if span > 0 else None, input_tokens=lengths(workload.input_tokens),
         output_tokens=lengths(workload.output_tokens), shared_share=cached_share(workload),
     )  # fmt: skip
 
 
+def _lasting(seconds: float) -> str:
+    """`72 s`, `1.67 h`, `10.0 days`"""
+    if seconds < SECONDS_PER_HOUR:
+        return f"{seconds:,.0f} s"
+    size, unit = (SECONDS_PER_DAY, "days") if seconds >= 2 * SECONDS_PER_DAY else (SECONDS_PER_HOUR, "h")
+    return f"{seconds / size:,.{1 if seconds >= 10 * size else 2}f} {unit}"
+
+
 def _in_words(load: Load, requests: int) -> tuple[str, str, float | None]:
     """(kind, description, mean rate) of a made-up load."""
     if not load.stages:
-        return "closed-loop", f"{requests:,} requests, {load.concurrency} at a time", None
+        return "closed-loop", f"{plural(requests, 'request')}, {load.concurrency} at a time", None
     if math.isinf(load.stages[0].req_s):
-        return "all-at-once", f"{requests:,} requests at once", None
+        return "all-at-once", f"{plural(requests, 'request')} at once", None
     process = "Poisson" if load.cv == 1 else "even gaps" if load.cv == 0 else f"gamma, cv {load.cv:g}"
     if load.stages[0].seconds is None:
         rate = load.stages[0].req_s
-        until = "without end" if is_open_ended(load) else f"{requests:,} requests"
+        until = "without end" if is_open_ended(load) else plural(requests, "request")
         return "rate", f"{rate:g} req/s, {until} ({process})", rate
     seconds = sum(stage.seconds or 0.0 for stage in load.stages)
     rate = sum(stage.req_s * (stage.seconds or 0.0) for stage in load.stages) / seconds

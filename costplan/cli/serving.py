@@ -106,14 +106,14 @@ def capacity(
     slo: Annotated[str | None, typer.Option(help=SLO_HELP + ".", metavar="LIMITS")] = None,
     model: Model = None,
     gpus: Annotated[
-        str | None, typer.Option(help="Only these types: A100,H100 (default: all known).", metavar="NAMES")
+        str | None, typer.Option(help="Only these types: A100,H100 (default: 9 of data centres).", metavar="NAMES")
     ] = None,
     precision: Annotated[
         str | None, typer.Option(help="Only these (default: the checkpoint's own, fp8 and awq).", metavar="NAMES")
     ] = None,
     kv_dtype: KvDtype = None,
     engine: Engine = None,
-    max_gpus: Annotated[int | None, typer.Option(help="No fleet of more GPUs (default 64).", metavar="N")] = None,
+    max_gpus: Annotated[int | None, typer.Option(help="No fleet of more GPUs, spares included (default 64).", metavar="N")] = None,
     price: Annotated[str | None, typer.Option(help="on-demand (default), reserved or spot.", metavar="TERM")] = None,
     spare: Annotated[int | None, typer.Option(help="Replicas beyond the need (default 1: N+1).", metavar="N")] = None,
     routing: Routing = None,
@@ -134,7 +134,7 @@ def capacity(
     costplan capacity log.jsonl --model llama-3.3-70b --gpus A100,H100 --price reserved --json capacity.json
     """
     check_outputs(json_, markdown)
-    from costplan.capacity.search import plan_capacity
+    from costplan.capacity.search import plan_capacity, way_out
     from costplan.report.serving import capacity_markdown, render_capacity
     from costplan.results.serving import serving_json
     from costplan.settings import CapacitySettings, resolve
@@ -149,7 +149,7 @@ def capacity(
     if "-" not in (json_, markdown):
         render_capacity(plan, console(), verbose=verbose)
     if plan.best is None:
-        raise GateFailed("no configuration tried holds the SLO", hint="raise --max-gpus or a limit, or name --gpus")
+        raise GateFailed("no configuration tried holds the SLO", hint=way_out(plan))
 
 
 def _given(context: typer.Context) -> dict[str, Any]:

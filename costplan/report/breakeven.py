@@ -11,6 +11,7 @@ from rich.text import Text
 from costplan.report import numbers
 from costplan.report.numbers import markdown_text, plain
 from costplan.results.breakeven import Breakeven, Column, CurveRow, Reached, Sensitivity
+from costplan.units import plural
 
 _TOP = 6
 _CHART_ROWS, _CHART_COLUMNS = 11, 64
@@ -66,7 +67,8 @@ def gain_rows(document: Breakeven) -> list[Row]:
     mixed = document.hybrid
     if mixed is not None:
         share = numbers.percent(mixed.self_hosted_share)
-        cost = f"{numbers.money(mixed.usd_month)}/month with {mixed.gpus} GPUs serving {share}, the rest bought"
+        fleet = f"{plural(mixed.gpus, 'GPU')} serving {share}"
+        cost = f"{numbers.money(mixed.usd_month)}/month with {fleet}, the rest bought"
         rows.append(("Hybrid", f"{cost}: {mixed.note}"))
     return rows
 

@@ -28,7 +28,9 @@ def seconds(value: float | None) -> str:
 
 
 def rate(value: float) -> str:
-    """Three significant digits: `0.512`, `9.81`, `1,250`."""
+    """Three significant digits: `0.00182`, `0.512`, `9.81`, `1,250`."""
+    if 0 < value < 0.0995:
+        return f"{value:.3g}"
     return f"{value:,.{0 if value >= 99.95 else 1 if value >= 9.995 else 2 if value >= 0.9995 else 3}f}"
 
 
@@ -181,7 +183,9 @@ def capacity_facts(plan: Capacity) -> list[tuple[str, str]]:
         cost = f"{plural(naive.gpus, 'GPU')}, {numbers.money(naive.usd_month)}/month"
         rows.append(("Naive", f"{cost}: {naive.note}"))
     pruned = sum(plan.pruned.values())
-    counted = f"{plan.searched} configurations: {plan.simulated} simulated, {pruned} ruled out before"
+    names = next((each.value for each in plan.assumptions if (each.name, each.origin) == ("gpus", "default")), "")
+    where = f" of {names} (others on --gpus)" if names else ""
+    counted = f"{plan.searched} configurations{where}: {plan.simulated} simulated, {pruned} ruled out before"
     reasons = "; ".join(f"{count} {reason}" for reason, count in plan.pruned.items())
     rows.append(("Searched", counted + (f" ({reasons})" if reasons else "")))
     return rows
