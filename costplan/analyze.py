@@ -89,7 +89,6 @@ def analyze(
     ):
         work, report = Path(folder), progress or _silent
         log = read_log(paths, settings, _feature_settings(settings), work, pool, report)
-        pool.close()  # with the workers goes what they know of the texts
         run = _Run(settings, log, work, pool, report)
         price_day = _price_day(settings, log)
         summary, tables = _price(run, price_day)

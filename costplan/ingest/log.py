@@ -157,12 +157,12 @@ def _parse(
 ) -> tuple[list[Parsed], list[str]]:
     """Parse all splits and digest all files, side by side; with --head, splits one by one until enough is read."""
     if head is not None:
-        parsed: list[Parsed] = []
+        looked: list[Parsed] = []
         for job in jobs:
-            parsed.append(parse_split(job))
-            if sum(split.books.records for split in parsed) >= head:
+            looked.append(parse_split(job))
+            if sum(split.books.records for split in looked) >= head:
                 break
-        return parsed, ["" for _ in sources]
+        return looked, ["" for _ in sources]
     total = sum(_size(job) for job in jobs)
     done = 0
 
@@ -177,7 +177,9 @@ def _parse(
             # parsed here, before the workers are forked: vocabularies and compiled loops that it loads are theirs, too
             first, jobs = [parse_split(jobs[0])], jobs[1:]
             gc.freeze()
-        return [*first, *pool.map(parse_split, jobs, on_done)], digests()
+        parsed = [*first, *pool.map(parse_split, jobs, on_done)]
+        pool.close()  # with the workers goes what they know of the texts
+        return parsed, digests()
 
 
 def _size(job: ParseJob) -> int:

@@ -27,7 +27,7 @@ SPLIT_BYTES = 32 << 20
 """Fixed, not derived from the number of workers: the same splits, hence the same bytes, with 1, 2 or 4 of them."""
 FIRST_SPLIT_BYTES = 4 << 20
 """Smaller than the others: while it is read, the other workers are not there yet."""
-MAX_SPLITS = 64
+MAX_SPLITS = 128
 """Per file; splits of larger files are larger, since every later stage opens one spill file per split and bucket."""
 BLOCK_BYTES = 4 << 20
 LINE_REST_BYTES = 64 << 10
