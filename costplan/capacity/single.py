@@ -18,8 +18,10 @@ from costplan.profiles.models import find_model
 from costplan.results import Assumption
 from costplan.results.serving import Simulation, Verdict, WorkloadFacts
 from costplan.serving.arrivals import Load, first, is_open_ended, make, parse_lengths, parse_rate, shared_prefix
+from costplan.serving.outcome import Outcome
 from costplan.serving.simulator import Autoscale, Routing, simulate
 from costplan.serving.slo import Slo, judge, parse_slo
+from costplan.serving.static import simulate_static
 from costplan.serving.summary import lengths, summarise
 from costplan.serving.workload import Workload
 from costplan.settings import AnalyzeSettings, SimulateSettings
@@ -40,16 +42,13 @@ def run_simulation(settings: SimulateSettings, report: Progress | None = None) -
     layout = _layout(settings, trace.workload if trace else None)
     workload, rejected = _workload(settings, load, trace, layout)
     autoscale = _autoscale(settings, layout, workload, slo)
-    outcome = simulate(
-        layout.config, layout.step, workload, replicas=layout.replicas, routing=routing_of(settings.routing),
-        autoscale=autoscale,
-    )  # fmt: skip
+    outcome = _served(settings, layout, workload, autoscale)
     edges = None
     if load is not None and len(load.stages) > 1:
         edges = np.cumsum([0.0, *(stage.seconds or 0.0 for stage in load.stages)])
     found = summarise(outcome, workload, slo, blocks=layout.config.blocks, rejected=rejected, edges_s=edges)
     bands = error_bands(layout.engine)
-    extra: list[tuple[str, object]] = [("routing", settings.routing)]
+    extra: list[tuple[str, object]] = [("routing", settings.routing), ("kv_requests", _room(layout, workload))]
     if autoscale:
         extra += [("autoscale", settings.autoscale_range), ("cold_start_s", autoscale.cold_start_s)]
     return Simulation(
@@ -64,6 +63,31 @@ def run_simulation(settings: SimulateSettings, report: Progress | None = None) -
         basis="simulated", error_band=bands, error_source=layout.engine.speed.source,
         assumptions=_assumptions(settings, layout, autoscale), warnings=_warnings(layout, trace, rejected, bool(bands)),
     )  # fmt: skip
+
+
+def _served(settings: SimulateSettings, layout: Layout, workload: Workload, autoscale: Autoscale | None) -> Outcome:
+    """By the engine, or in fixed batches by the one that has no scheduler."""
+    if layout.engine.name != "naive":
+        return simulate(
+            layout.config, layout.step, workload, replicas=layout.replicas, routing=routing_of(settings.routing),
+            autoscale=autoscale,
+        )  # fmt: skip
+    if layout.replicas > 1 or settings.concurrency is not None or settings.speculative is not None:
+        raise UsageError(
+            "--engine naive: fixed batches are simulated for one replica, with arrivals, without drafts",
+            hint="--gpus 1xA100 --rate 5, or --tp with several GPUs",
+        )
+    longest = int((workload.input_tokens.astype(np.int64) + workload.output_tokens).max())
+    room = layout.config.blocks * layout.config.block_size
+    return simulate_static(
+        layout.step, workload, kv_tokens=room, max_length=longest, max_batch=layout.config.max_num_seqs
+    )
+
+
+def _room(layout: Layout, workload: Workload) -> int:
+    """Requests of mean length that the KV cache of one replica holds at once."""
+    tokens = float(workload.input_tokens.mean() + workload.output_tokens.mean())
+    return layout.config.blocks // max(1, math.ceil(tokens / layout.config.block_size))
 
 
 def _check_load(settings: SimulateSettings) -> None:
@@ -81,6 +105,8 @@ def _check_load(settings: SimulateSettings) -> None:
         raise UsageError("--concurrency needs a number of requests", hint="--concurrency 25 --requests 500")
     if settings.concurrency is not None and settings.cv is not None:
         raise UsageError("--cv spreads arrivals, and a closed loop has none", hint="use --rate, or leave out --cv")
+    if settings.rate is not None and settings.rate.strip() == "inf" and settings.cv is not None:
+        raise UsageError("--cv spreads arrivals, and these come all at once", hint="--rate 5, or leave out --cv")
 
 
 def _load(settings: SimulateSettings) -> Load:
@@ -249,6 +275,8 @@ def _assumptions(settings: SimulateSettings, layout: Layout, autoscale: Autoscal
 
 def _warnings(layout: Layout, trace: Trace | None, rejected: int, fitted: bool) -> list[str]:
     found: list[str] = []
+    if layout.engine.name == "naive":
+        found.append("Fixed batches, no scheduler: a batch is padded and runs until its longest answer is done.")
     if not layout.engine.exact:
         found.append(f"There is no profile of that engine version; the nearest is used: {layout.engine.label}.")
     if not fitted:

@@ -58,7 +58,7 @@ _Seller = Annotated[
 _Fte = Annotated[float | None, typer.Option(help="Engineers it takes (default 0.5).", metavar="N")]
 _Salary = Annotated[float | None, typer.Option(help="USD an engineer costs a year, all told.", metavar="USD")]
 _Profile = Annotated[str | None, typer.Option(help="Speed measured by a replay; not in this version.", metavar="FILE")]
-_Seed = Annotated[int, typer.Option(help="Of the draws.", metavar="N")]
+_Seed = Annotated[int, typer.Option(help="Of the draws.", metavar="N", min=0)]
 _Json = Annotated[
     str | None, typer.Option("--json", help="Also write breakeven.json to FILE; - is stdout.", metavar="FILE")
 ]

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from costplan.cli.output import check_outputs, console, output, progress
-from costplan.errors import GateFailed
+from costplan.errors import GateFailed, UsageError
 
 Json = Annotated[
     str | None, typer.Option("--json", help="Also write the document to FILE; - is stdout.", metavar="FILE")
@@ -86,7 +86,9 @@ def simulate(
     from costplan.results.serving import serving_json
     from costplan.settings import SimulateSettings, resolve
 
-    settings, _ = resolve(SimulateSettings, _given(context))
+    given = _given(context)
+    _check_idle(given)
+    settings, _ = resolve(SimulateSettings, given)
     with progress(quiet) as bar:
         run = run_simulation(settings, bar)
     if json_:
@@ -113,7 +115,9 @@ def capacity(
     ] = None,
     kv_dtype: KvDtype = None,
     engine: Engine = None,
-    max_gpus: Annotated[int | None, typer.Option(help="No fleet of more GPUs, spares included (default 64).", metavar="N")] = None,
+    max_gpus: Annotated[
+        int | None, typer.Option(help="No fleet of more GPUs, spares included (default 64).", metavar="N")
+    ] = None,
     price: Annotated[str | None, typer.Option(help="on-demand (default), reserved or spot.", metavar="TERM")] = None,
     spare: Annotated[int | None, typer.Option(help="Replicas beyond the need (default 1: N+1).", metavar="N")] = None,
     routing: Routing = None,
@@ -150,6 +154,14 @@ def capacity(
         render_capacity(plan, console(), verbose=verbose)
     if plan.best is None:
         raise GateFailed("no configuration tried holds the SLO", hint=way_out(plan))
+
+
+def _check_idle(given: dict[str, Any]) -> None:
+    """Options on the command line that would change nothing there; in a settings file they may wait for their use."""
+    if given["cold_start"] is not None and given["autoscale_range"] is None:
+        raise UsageError("--cold-start changes nothing: no replica starts later", hint="add --autoscale 1:4")
+    if given["seed"] is not None and given["trace"] is not None:
+        raise UsageError("--seed changes nothing: a trace has its own times and lengths", hint="leave out --seed")
 
 
 def _given(context: typer.Context) -> dict[str, Any]:

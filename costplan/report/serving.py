@@ -63,6 +63,9 @@ def fleet_facts(config: ServingConfig) -> list[tuple[str, str]]:
         f"{config.weights_bytes_gpu / _GIB:.1f} GiB weights and {config.kv_bytes_gpu / _GIB:.1f} GiB KV cache of "
         f"{config.memory_bytes_gpu / _GIB:.1f} GiB on each GPU; a replica caches {config.kv_tokens:,} tokens"
     )
+    if config.kv_requests:
+        run = min(config.kv_requests, config.max_num_seqs)
+        memory += f", {plural(config.kv_requests, 'request')} of mean length; at most {run:,} run at once"
     extras: list[str] = []
     if config.replicas > 1:
         extras.append(config.routing)

@@ -70,6 +70,8 @@ class ServingConfig(msgspec.Struct, frozen=True, kw_only=True):
     block_size: int
     kv_blocks: int
     kv_tokens: int
+    kv_requests: int = 0
+    """Requests of the workload's mean length that the cache of one replica holds at once."""
     weights_bytes_gpu: int
     kv_bytes_gpu: int
     memory_bytes_gpu: int

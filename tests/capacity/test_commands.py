@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -80,6 +82,10 @@ def test_a_missed_slo_is_exit_code_3_and_the_report_is_there(run: Run) -> None:
         (("--rate", "5", "--slo", "ttft<1s", *SIZES), 2, "ttft.p95<1s"),
         (("--rate", "5", "--routing", "random", *SIZES), 2, "round-robin"),
         (("--rate", "5", "--autoscale", "4:1", *SIZES), 2, "--autoscale 1:4"),
+        (("--rate", "5", "--cold-start", "3m", *SIZES), 2, "--autoscale 1:4"),
+        (("--rate", "inf", "--requests", "9", "--cv", "2", *SIZES), 2, "all at once"),
+        (("--trace", AZURE, "--seed", "3"), 2, "--seed"),
+        (("--concurrency", "3", "--requests", "9", "--engine", "naive", *SIZES), 2, "--engine naive"),
         (("--rate", "5", "--speculative", "9", *SIZES), 2, "--speculative 3,0.7"),
         (("--rate", "5", "--max-num-seqs", "512", "--max-num-batched-tokens", "64", *SIZES), 1, "max_num_seqs"),
     ],
@@ -125,6 +131,58 @@ def test_capacity_is_the_same_with_two_processes(run: Run) -> None:
 def test_without_a_spare_the_fleet_is_smaller(run: Run) -> None:
     with_spare, without = document(run, *CAPACITY), document(run, *CAPACITY, "--spare", "0")
     assert without["best"]["gpus"] < with_spare["best"]["gpus"]  # pyright: ignore
+
+
+def test_a_larger_model_is_split_over_gpus(run: Run) -> None:
+    """132 GiB of weights in 16 bits have no room on one 80 GB GPU, on two they do."""
+    found = document(run, *CAPACITY, "--gpus", "A100", "--model", "llama-3.3-70b", "--spare", "0")
+    options: Any = found["options"]
+    assert {option["tp"] for option in options} <= {2, 4, 8} and options[0]["tp"] >= 2
+    assert found["pruned"]["the weights leave no room"] == 1  # pyright: ignore
+
+
+def test_a_committed_price_is_the_same_fleet_for_less(run: Run) -> None:
+    dear, cheap = (document(run, *CAPACITY, "--gpus", "A100", "--price", price) for price in ("on-demand", "reserved"))
+    best: Any = [dear["best"], cheap["best"]]
+    assert best[0]["replicas"] == best[1]["replicas"] and best[1]["usd_hour"] < best[0]["usd_hour"]
+
+
+def test_a_fleet_that_follows_the_hours_costs_less(run: Run, tmp_path: Path) -> None:
+    """An hour at 40 requests a second, then one at 1: the replicas of the first stand idle in the second."""
+    trace = tmp_path / "trace.csv"
+    times = [start + i / rate for start, rate, count in ((0, 40, 3000), (3600, 1, 300)) for i in range(count)]
+    moments = [datetime(2023, 11, 16, 18) + timedelta(seconds=t) for t in times]
+    rows = [f"{moment:%Y-%m-%d %H:%M:%S.%f}0,500,200" for moment in moments]
+    trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" + "\n".join(rows) + "\n")
+    asked = ("capacity", str(trace), "--gpus", "A100", "--precision", "bf16", "--slo", "ttft.p95<60s")
+    fixed, follows = document(run, *asked), document(run, *asked, "--autoscale")
+    best: Any = [fixed["best"], follows["best"]]
+    assert best[1]["usd_month"]["value"] < best[0]["usd_month"]["value"]
+    hours: Any = follows["hours"]
+    assert hours[0]["replicas"] > hours[1]["replicas"] and all(hour["met"] for hour in hours)
+
+
+def test_no_fleet_has_more_gpus_than_allowed_spares_included(run: Run) -> None:
+    found = document(run, *CAPACITY, "--max-gpus", "2")
+    assert {option["gpus"] for option in found["options"]} <= {2}  # pyright: ignore
+
+
+def test_without_names_only_data_centre_gpus_are_searched_and_a_guessed_price_is_a_warning(run: Run) -> None:
+    found = document(run, "capacity", AZURE, "--precision", "bf16")
+    assert found["searched"] == 36 and found["warnings"] == []
+    assert "H20" not in {option["gpu"] for option in found["options"]}  # pyright: ignore
+    named: Any = document(run, *CAPACITY, "--gpus", "H20")
+    assert "H20" in named["warnings"][0]
+
+
+def test_an_unknown_cache_type_is_a_mistake_and_no_reason_to_rule_out(run: Run) -> None:
+    error, _ = mistake(run(*CAPACITY, "--kv-dtype", "fp3"), 1)
+    assert "fp3" in error
+
+
+def test_a_trace_of_years_is_planned_in_seconds(run: Run) -> None:
+    found = document(run, "capacity", "traces/openai_batch_output.jsonl", "--gpus", "A100", "--precision", "bf16")
+    assert len(found["hours"]) > 18_000  # pyright: ignore
 
 
 def test_an_slo_that_nothing_holds_is_exit_code_3(run: Run) -> None:
