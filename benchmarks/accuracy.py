@@ -24,6 +24,8 @@ from costplan.serving.step_time import StepTime
 
 from benchmarks.published import Case, read
 
+IN_PROCESS_S = 0.002
+"""Tokenising and handing over where client and engine share a process."""
 StepBuilder = Callable[[Case, dict[str, float] | None], StepTime]
 
 
@@ -42,10 +44,11 @@ def estimated(case: Case, speed: dict[str, float] | None = None) -> StepTime:
     engine = case.engine
     if speed is not None:
         engine = replace(engine, speed=Speed(values=speed, source="fit"))
-    return roofline(
+    step = roofline(
         case.model, case.gpu, engine, tp=case.tp, precision=case.precision, kv_dtype=case.kv_dtype,
         max_tokens=case.max_tokens, max_num_seqs=case.max_num_seqs,
     )  # fmt: skip
+    return replace(step, frontend_s=IN_PROCESS_S, frontend_token_s=0.0) if case.in_process else step
 
 
 def tabulated(case: Case, speed: dict[str, float] | None = None) -> StepTime:

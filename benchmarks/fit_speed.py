@@ -25,7 +25,8 @@ ENGINES = {
     "vllm": (
         "vllm 0.15 vllm 0.2 vllm 0.3",
         "compute_scale.bf16 compute_scale.fp8 weights_scale.bf16 weights_scale.fp8 experts_scale kv_scale "
-        "experts_compute_scale layer_us group_start_us step_ms request_us frontend_ms",
+        "experts_compute_scale experts_compute_scale.mxfp4 experts_scale.mxfp4 layer_us group_start_us step_ms "
+        "request_us frontend_ms",
     ),
     "vllm-0.11": (
         "vllm 0.11",
@@ -34,7 +35,7 @@ ENGINES = {
     "vllm-0.7.3": (
         "vllm 0.7",
         "compute_scale.bf16 weights_scale.bf16 weights_scale.fp8 weights_scale.int8 compute_scale.int4 "
-        "weights_scale.int4 weights_scale.w8a16 layer_us layer_traffic step_ms request_us frontend_ms "
+        "weights_scale.int4 weights_scale.w8a16 layer_us layer_traffic step_ms request_us kv_scale "
         "group_start_us group_start_pcie_us eager_layer_us experts_scale",
     ),
     "tensorrt-llm-0.10": (
@@ -45,7 +46,7 @@ ENGINES = {
     "tensorrt-llm-1.0": (
         "tensorrt-llm 1.",
         "traffic_scale.fp8 compute_scale.bf16 compute_scale.fp8 weights_scale.bf16 weights_scale.fp8 "
-        "experts_scale kv_scale layer_us "
+        "experts_scale.fp8 experts_scale.mxfp4 experts_compute_scale.mxfp4 kv_scale layer_us "
         "group_start_us step_ms request_us frontend_ms",
     ),
     "sglang": (
@@ -99,15 +100,15 @@ def descend(errors: Callable[[np.ndarray], np.ndarray], low: np.ndarray, rounds:
     for _ in range(rounds):
         slopes = np.stack([(errors(x + 0.06 * unit) - here) / 0.06 for unit in np.eye(size)], axis=1)
         normal, gradient = slopes.T @ slopes, slopes.T @ here
-        best = None
+        best = x, here
         for damping in (0.03, 0.3, 3.0):
             scale = damping * (np.diag(normal) + 1e-3)
             step = np.clip(np.linalg.solve(normal + np.diag(scale), -gradient), -0.7, 0.7)
             trial = np.clip(x + step, low, np.log(HIGH))
             there = errors(trial)
-            if best is None or there @ there < best[1] @ best[1]:
+            if there @ there < best[1] @ best[1]:
                 best = trial, there
-        if best is None or best[1] @ best[1] >= here @ here:
+        if best[1] is here:
             break
         x, here = best
     return x, float(here @ here) / 2

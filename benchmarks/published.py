@@ -10,12 +10,20 @@ here, once and in words:
 - aiconfigurator rows: a closed loop that starts all at once, prompts and answers from 80 to 100 % of the named length
   (InferenceMAX's random range), ten requests per place in the dumps of 2026 and five in the others; rows without a
   precision are 16-bit ones.
-- AccelMark rows: the 500 published prompt lengths in order, random.Random(42) gaps, answers drawn once from a
-  lognormal with mean 350 cut at 512 (the lengths themselves are unpublished).
+- AccelMark rows (FreedomIntelligence/AccelMark: loadgen/loadgen.py, suites/*/suite.json, the vLLM runner): vLLM inside
+  the client's process, so no HTTP; each suite takes the first so many of its 500 prompts (how many: tokens per second
+  times elapsed seconds, and the sum of the gaps), all at once, one after another, or by the gaps of a random.Random(42)
+  that goes on through all rates and three runs, whose requests are pooled. The prefix cache is off: TTFT of one request
+  at a time grows with the prompt although runs repeat prompts. Answers are drawn once from a lognormal cut at 512 with
+  the mean of 350 that the totals imply; the 28K-token suite always answers 256. A step's budget follows the context.
 - TensorRT-LLM rows: all requests at once.
 
-Closed-loop rows whose tokens per second would take more than 70 % of the data sheet's arithmetic are left out: no
-measured kernel reaches that, so part of their prompts must have come from a cache that the source does not mention.
+Closed-loop rows whose times would take more than 90 % of the arithmetic and bandwidth of the data sheet are left out:
+no measured kernel reaches that, so prompts must have come from a cache, or the KV cache in a smaller format, that the
+source does not mention.
+Rows that contradict others of the same model, GPUs, engine and lengths are left out, whatever the simulator makes of
+them: open-loop ones whose TTFT p90 is twice that at a higher rate (an engine still compiling), and closed-loop ones
+with more requests running, by Little's law, yet 20 % less TPOT than another's; of two, the one that contradicts more.
 """
 
 import csv
@@ -32,8 +40,8 @@ from costplan.profiles.engines import Engine, find_engine
 from costplan.profiles.gpus import Gpu, find_gpu
 from costplan.profiles.models import Model, find_model
 from costplan.serving.arrivals import shared_prefix
-from costplan.serving.precision import find_precision
-from costplan.serving.shapes import dense, experts
+from costplan.serving.precision import dense_precision, find_precision, kv_value_bytes
+from costplan.serving.shapes import dense, experts, kv_values
 from costplan.serving.workload import Workload
 
 METRICS = {
@@ -54,6 +62,20 @@ METRICS = {
 SHARED_TOKENS = 96
 ROUNDS = 10
 LITE = 0.3
+# AccelMark's suites: requests all at once, per Poisson run, one after another; rates in order; longest context
+COUNTS = {
+    "suite_A": (100, 300, 150), "suite_B": (100, 200, 50), "suite_C": (100, 300, 50), "suite_D": (50, 50, 50),
+    "suite_E": (150, 0, 0), "suite_G": (100, 300, 50),
+}  # fmt: skip
+LEVELS = {
+    "suite_A": (5.0, 25.0, 100.0), "suite_B": (2.0, 5.0, 10.0, 25.0), "suite_C": (5.0, 10.0, 25.0, 50.0),
+    "suite_D": (0.5, 1.0, 2.0), "suite_G": (2.0, 10.0, 40.0),
+}  # fmt: skip
+CONTEXT = {"suite_A": 8192, "suite_B": 8192, "suite_C": 4096, "suite_D": 40_000, "suite_E": 8192, "suite_F": 4096,
+           "suite_G": 4096}  # fmt: skip
+RUNS = 3
+PAUSE_S = 1e5
+"""Between two runs, so that the first is over."""
 
 # Cards as their data sheets have them: architecture, GiB seen by CUDA, GB/s, TFLOP/s (bf16 or fp16 with 32-bit sums,
 # fp8, int8), link
@@ -63,7 +85,8 @@ _DATA_SHEETS: dict[str, tuple[str, float, float, float, float, float, str, float
     "NVIDIA GeForce RTX 3090": ("ampere", 23.6, 936, 71, 0, 284, "pcie", 16),
     "NVIDIA GeForce RTX 4090": ("ada", 23.6, 1008, 165.2, 330.3, 660.6, "pcie", 16),
     "NVIDIA GeForce RTX 4090 D": ("ada", 23.6, 1008, 147, 294, 588, "pcie", 16),
-    "NVIDIA GeForce RTX 5090": ("blackwell", 31.4, 1792, 209.5, 419, 838, "pcie", 32),
+    # consumer Blackwell has no tensor memory: its kernels are written like those for Ada
+    "NVIDIA GeForce RTX 5090": ("ada", 31.4, 1792, 209.5, 419, 838, "pcie", 32),
     "NVIDIA RTX 6000 Ada Generation": ("ada", 47.4, 960, 364, 728, 728, "pcie", 16),
     "NVIDIA RTX 4000 Ada Generation": ("ada", 19.7, 360, 107, 214, 214, "pcie", 16),
     "NVIDIA L4": ("ada", 22.0, 300, 121, 242, 242, "pcie", 16),
@@ -105,6 +128,8 @@ class Case:
     max_num_seqs: int
     max_tokens: int
     memory_share: float
+    in_process: bool
+    """No HTTP server between client and engine."""
     measured: dict[str, float]
     """Metric -> seconds or tokens per second."""
     row: dict[str, str]
@@ -121,15 +146,68 @@ def read(table: Path, prompts: Path | None = None) -> tuple[list[Case], dict[str
     cases: list[Case] = []
     left_out: dict[str, int] = {}
     seen: set[str] = set()
-    for row in csv.DictReader(table.open(newline="")):
+    rows = list(csv.DictReader(table.open(newline="")))
+    doubtful = stalled(rows) | contradicting(rows)
+    for place, row in enumerate(rows):
         key = json.dumps({name: value for name, value in row.items() if name not in ("case_id", "source_ref", "notes")})
-        case = "a repeated row" if key in seen else _case(row, lengths)
+        if key in seen:
+            case = "a repeated row"
+        else:
+            case = "contradicts other rows" if place in doubtful else _case(row, lengths)
         seen.add(key)
         if isinstance(case, str):
             left_out[case] = left_out.get(case, 0) + 1
         else:
             cases.append(case)
     return cases, left_out
+
+
+def _alike(rows: list[dict[str, str]], kind: str, *more: str) -> list[list[int]]:
+    """Places of rows of one kind of load that differ in the load alone."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for place, row in enumerate(rows):
+        if row["load_kind"] == kind:
+            names = ("source", "model", "gpu", "tp", "precision", "engine", "isl", "osl", *more)
+            groups.setdefault(tuple(row[name] for name in names), []).append(place)
+    return list(groups.values())
+
+
+def stalled(rows: list[dict[str, str]]) -> set[int]:
+    """Open-loop rows with twice the TTFT p90 of a higher rate."""
+    found: set[int] = set()
+    for places in _alike(rows, "Poisson qps", "engine_version", "workload"):
+        for a in places:
+            for b in places:
+                p90 = [float(rows[place]["ttft_p90_ms"] or 0) for place in (a, b)]
+                if float(rows[a]["load"]) < float(rows[b]["load"]) and p90[0] > 2 * p90[1] > 0:
+                    found.add(a)
+    return found
+
+
+def contradicting(rows: list[dict[str, str]]) -> set[int]:
+    """Closed-loop rows that are 20 % faster per token with more requests running than another with fewer."""
+    found: set[int] = set()
+    for places in _alike(rows, "concurrency"):
+        running: dict[int, float] = {}
+        tpot: dict[int, float] = {}
+        for place in places:
+            ttft, tpot[place], osl = (float(rows[place][name]) for name in ("ttft_mean_ms", "tpot_mean_ms", "osl"))
+            answer = 0.9 * osl * tpot[place]
+            running[place] = float(rows[place]["load"]) * answer / (ttft + answer)
+        left = set(places)
+        while left:
+            against = {a: sum(_contradict(a, b, running, tpot) for b in left) for a in left}
+            worst = max(sorted(left), key=lambda place: against[place])
+            if against[worst] == 0:
+                break
+            left.remove(worst)
+            found.add(worst)
+    return found
+
+
+def _contradict(a: int, b: int, running: dict[int, float], tpot: dict[int, float]) -> bool:
+    more, fewer = (a, b) if running[a] > running[b] else (b, a)
+    return tpot[more] < 0.8 * tpot[fewer]
 
 
 def _case(row: dict[str, str], lengths: list[int]) -> Case | str:
@@ -149,6 +227,10 @@ def _case(row: dict[str, str], lengths: list[int]) -> Case | str:
     plain = re.sub(r"^RedHatAI/Meta-(Llama-3.1-8B).*", r"meta-llama/\1", row["model"])
     model = find_model(_MODELS.get(row["model"], plain))
     precision = _precision(row, model, gpu)
+    context = CONTEXT.get(row["workload"][:7], 0) if source.startswith("AccelMark") else 0
+    if context and not engine.chunked_prefill:  # the V0 engine's rule, vLLM 0.7.3 vllm/config.py
+        engine = replace(engine, chunked_prefill=context > 32768)
+        engine = replace(engine, max_num_batched_tokens=2048 if context > 32768 else context)
     seqs, tokens, share = engine.on(gpu).max_num_seqs, engine.on(gpu).max_num_batched_tokens, engine.memory_share
     if source.startswith("BLIS"):
         seqs, tokens = 128, int(re.findall(r"max_num_batched_tokens=(\d+)", row["notes"])[0])
@@ -156,11 +238,9 @@ def _case(row: dict[str, str], lengths: list[int]) -> Case | str:
         share = float(given[0]) if given else share
     elif "v0.10" in source:
         seqs, tokens = 2048, 2048
-    workload = _workload(row, lengths)
+    workload = _accelmark(row, lengths) if context else _workload(row)
     if isinstance(workload, str):
         return workload
-    if row["load_kind"] == "concurrency" and _arithmetic_share(row, model, gpu, tp, precision) > 0.7:
-        return "faster than the arithmetic allows"
     measured = {
         metric: float(row[column]) / (1.0 if column == "output_tok_s" else 1e3)
         for column, metric in METRICS.items()
@@ -168,11 +248,16 @@ def _case(row: dict[str, str], lengths: list[int]) -> Case | str:
     }
     engine_class = f"{engine.name} {engine.version}"
     parts = (source, row["model"], row["gpu"], str(tp), row["precision"], engine_class)
+    in_process = source.startswith("AccelMark")
     kv_dtype = "fp8" if name == "tensorrt-llm" and precision == "fp8" else "auto"
+    closed = row["load_kind"] == "concurrency"
+    if closed and _datasheet_share(row, model, gpu, tp, precision, kv_dtype) > 0.9:
+        return "faster than the data sheet allows"
     return Case(
         source=source.split()[0] + (" v1.0" if "v1.0" in source else ""), group="|".join(parts), model=model, gpu=gpu,
         engine=engine, engine_class=engine_class, precision=precision, kv_dtype=kv_dtype, tp=tp, workload=workload,
-        max_num_seqs=seqs, max_tokens=max(tokens, seqs), memory_share=share, measured=measured, row=row,
+        max_num_seqs=seqs, max_tokens=max(tokens, seqs), memory_share=share,
+        in_process=in_process, measured=measured, row=row,
     )  # fmt: skip
 
 
@@ -189,15 +274,25 @@ def _gpu(name: str) -> Gpu | None:
     )  # fmt: skip
 
 
-def _arithmetic_share(row: dict[str, str], model: Model, gpu: Gpu, tp: int, precision: str) -> float:
-    """Share of the peak that a closed loop's reported times imply, from the weights each token goes through alone."""
+def _datasheet_share(row: dict[str, str], model: Model, gpu: Gpu, tp: int, precision: str, kv_dtype: str) -> float:
+    """Share of the data sheet's arithmetic and bandwidth together that a closed loop's reported times imply.
+
+    Arithmetic: of the weights each token goes through alone. Bandwidth: in a token's time the weights (of dense models)
+    and the KV cache of the running requests are read once.
+    """
     isl, osl, ttft_ms, tpot_ms = (float(row[name]) for name in ("isl", "osl", "ttft_mean_ms", "tpot_mean_ms"))
-    tokens_s = float(row["load"]) * 0.9 * (isl + osl) / (ttft_ms + 0.9 * osl * tpot_ms) * 1e3
-    active = sum(matrix.parameters for matrix in dense(model, 1))
+    answer_ms = 0.9 * osl * tpot_ms
+    tokens_s = float(row["load"]) * 0.9 * (isl + osl) / (ttft_ms + answer_ms) * 1e3
+    running = float(row["load"]) * answer_ms / (ttft_ms + answer_ms)
+    weights = sum(matrix.parameters for matrix in dense(model, 1))
     routed = experts(model, 1)
-    active += routed.expert_parameters * routed.per_token * routed.layers if routed else 0
-    peak = gpu.flops.get(find_precision(precision, gpu).arithmetic, gpu.flops["bf16"])
-    return 2 * active * tokens_s / (peak * tp)
+    active = weights + (routed.expert_parameters * routed.per_token * routed.layers if routed else 0)
+    kind = find_precision(precision, gpu)
+    peak = gpu.flops.get(kind.arithmetic, gpu.flops["bf16"])
+    context = 0.9 * (isl + osl / 2) * (model.layers - model.windowed_layers)
+    read = weights * dense_precision(kind).weight_bytes / tp
+    read += running * context * kv_values(model, tp) * kv_value_bytes(kv_dtype)
+    return 2 * active * tokens_s / (peak * tp) + read / gpu.bandwidth_bytes_s / (tpot_ms / 1e3)
 
 
 def _engine(row: dict[str, str]) -> tuple[str, str]:
@@ -213,10 +308,8 @@ def _precision(row: dict[str, str], model: Model, gpu: Gpu) -> str:
     return "mxfp4" if model.id.startswith("openai/gpt-oss") else named
 
 
-def _workload(row: dict[str, str], lengths: list[int]) -> Workload | str:
+def _workload(row: dict[str, str]) -> Workload:
     kind, load = row["load_kind"], row["load"]
-    if row["source"].startswith("AccelMark"):
-        return _accelmark(row, lengths)
     inputs, outputs = int(float(row["isl"])), int(float(row["osl"]))
     if kind == "concurrency":
         concurrency = int(float(load))
@@ -237,18 +330,23 @@ def _workload(row: dict[str, str], lengths: list[int]) -> Workload | str:
 
 
 def _accelmark(row: dict[str, str], lengths: list[int]) -> Workload | str:
-    if "sharegpt_standard_v1" not in row["workload"] or not lengths:
+    suite, kind = row["workload"][:7], row["load_kind"]
+    counts = COUNTS.get(suite)
+    if counts is None or not lengths:
         return "prompt lengths unpublished"
+    count = counts[0 if kind == "all at once" else 1 if kind == "Poisson qps" else 2]
     draw = np.random.Generator(np.random.PCG64(7))
-    inputs = np.array(lengths)
-    outputs = np.minimum(512, np.maximum(1, np.exp(np.log(370) + 0.75 * draw.standard_normal(len(inputs))))).astype(int)
-    if row["load_kind"] == "closed loop c=1":
-        return _make(np.zeros(100), inputs[:100], outputs[:100], concurrency=1)
-    if row["load_kind"] == "all at once":
-        return _make(np.zeros(len(inputs)), inputs, outputs)
-    clock = random.Random(42)
-    gaps = [clock.expovariate(float(row["load"])) for _ in inputs]
-    return _make(np.cumsum(gaps), inputs, outputs)
+    answers = np.minimum(512, np.maximum(1, np.exp(np.log(370) + 0.75 * draw.standard_normal(len(lengths)))))
+    inputs, outputs = np.array(lengths[:count]), answers[:count].astype(int)
+    if suite == "suite_D":
+        inputs, outputs = (28_000 * draw.normal(1.0, 0.03, count)).astype(int), np.full(count, 256)
+    if kind != "Poisson qps":
+        return _make(np.zeros(count), inputs, outputs, concurrency=int(kind == "closed loop c=1"))
+    clock, rate = random.Random(42), float(row["load"])
+    for _ in range(RUNS * count * LEVELS[suite].index(rate)):
+        clock.random()
+    runs = [PAUSE_S * run + np.cumsum([clock.expovariate(rate) for _ in range(count)]) for run in range(RUNS)]
+    return _make(np.concatenate(runs), np.tile(inputs, RUNS), np.tile(outputs, RUNS))
 
 
 def _make(

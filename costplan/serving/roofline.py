@@ -193,7 +193,8 @@ def _expert_seconds(
     peak = Peak(gpu.flops[precision.arithmetic], gpu.bandwidth_bytes_s)
     distinct = routed.experts * (1.0 - (1.0 - routed.per_token / routed.experts) ** tokens)
     rows = tokens * routed.per_token
-    operations = 2.0 * routed.expert_parameters * (rows + product.tile * distinct) * speed["experts_compute_scale"]
+    compute_scale = speed.get(f"experts_compute_scale.{precision.kernel}", speed["experts_compute_scale"])
+    operations = 2.0 * routed.expert_parameters * (rows + product.tile * distinct) * compute_scale
     activations = 2.0 * rows * (2 * routed.hidden + 3 * routed.width)
     weights = distinct * routed.expert_parameters * precision.weight_bytes
     seconds = routed.layers * product.seconds(operations, weights, activations, peak)
