@@ -1,4 +1,4 @@
-"""Writes the generated parts of README.md (`make docs`): by running costplan, and from what its modules say."""
+"""Writes the generated parts of README.md and docs/commands.md (`make docs`), by running costplan and its modules."""
 
 import os
 import subprocess
@@ -8,6 +8,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH = "110"
+COMMANDS = ("analyze", "capacity", "breakeven", "simulate", "report", "normalize", "gpus", "models", "schema")
+CAPACITY = ("capacity", "traces/azure_conv_excerpt.csv", "--gpus", "A100,L40S,L4", "--slo", "ttft.p95<1s,tpot.p95<50ms")
+BREAKEVEN = ("breakeven", "--gpus", "4xA100")
 KINDS = {
     "bool": "true or false",
     "float": "number",
@@ -32,10 +35,45 @@ def report() -> str:
     return f"```text\n{run('analyze', 'traces/demo.jsonl.gz').rstrip()}\n```"
 
 
+def capacity() -> str:
+    """A fleet for the excerpt of a public trace, without the last lines."""
+    return excerpt(CAPACITY, until="Searched")
+
+
+def breakeven() -> str:
+    """An API against four GPUs for the default traffic: the three columns, their differences, the break-even volume."""
+    return excerpt(BREAKEVEN, drop=("Hybrid", "Lines of c", "People", "Break-even"), until="Hangs on")
+
+
+def excerpt(command: tuple[str, ...], until: str, drop: tuple[str, ...] = ()) -> str:
+    """What a command prints before the line that starts with `until`, without entries that start with one of `drop`."""
+    kept: list[str] = []
+    dropping = False
+    for line in run(*command).splitlines():
+        if line.startswith(until):
+            break
+        if not line.startswith(" "):
+            dropping = line.startswith(drop) if drop else False
+        if not dropping:
+            kept.append(line.rstrip())
+    words = " ".join(f'"{word}"' if "<" in word else word for word in command)
+    return f"```text\n$ costplan {words}\n" + "\n".join(kept).rstrip() + "\n```"
+
+
+def commands() -> str:
+    """What each command is for, in its own words."""
+    lines = ["| command | does |", "|---|---|"]
+    for name in COMMANDS:
+        usage, _, rest = run(name, "--help").partition("\n\n")
+        about = rest.partition("\n\n")[0].replace("\n", " ").strip().rstrip(".:")
+        lines.append(f"| `{usage.removeprefix('Usage: ').replace(' [OPTIONS]', '').replace('|', ' ')}` | {about} |")
+    return "\n".join(lines)
+
+
 def options() -> str:
     """How each command is called and what its options are; `--help` shows examples as well."""
     blocks: list[str] = []
-    for name in ("analyze", "report", "normalize", "schema"):
+    for name in COMMANDS:
         text = run(name, "--help")
         usage = text.partition("\n")[0].removeprefix("Usage: ")
         lines = text.partition("Options:\n")[2].rstrip().splitlines()

@@ -13,6 +13,7 @@ from costplan.results import Assumption
 from costplan.results.breakeven import Reached, Sensitivity
 from costplan.settings import BreakevenSettings
 from costplan.tco.rates import Supply
+from costplan.units import plural
 
 SURE = 0.95
 """Share of the draws that must agree before the verdict is no longer "depends"."""
@@ -45,7 +46,8 @@ def fleet_note(case: Case, count: int) -> str:
         return "the fleet follows the hours"
     gpus = int(rule.gpus(np.array([wanted]))[0])
     if wanted > replicas:
-        return f"the busiest hour needs {wanted} replicas, the {count} GPUs given hold {replicas}: {gpus} are paid for"
+        given = plural(count, "GPU")
+        return f"the busiest hour needs {wanted} replicas, the {given} given hold {replicas}: {gpus} are paid for"
     enough = wanted + rule.spare
     if enough < replicas:
         usd = smaller_fleet(case, enough)
