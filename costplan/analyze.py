@@ -27,6 +27,7 @@ from costplan.costing import (
 from costplan.economics import (
     UNPRICED,
     Kind,
+    SessionFigures,
     Tables,
     Volume,
     at_price_date,
@@ -36,6 +37,7 @@ from costplan.economics import (
     moment,
     nothing_priced,
     prices_of,
+    session_figures,
     unit_economics_of,
     warnings_of,
 )
@@ -264,7 +266,7 @@ class _Replays:
     settings: tuple[CacheSetting, ...]
     """The chosen setting of the response cache, then its neighbours."""
     replayed: list[Replayed]
-    sessions: tuple[NDArray[np.int64], NDArray[np.int64]]
+    sessions: SessionFigures
     """Steps and cost of every session, sorted by cost."""
     block_capacities: list[dict[str, Any]]
 
@@ -291,13 +293,11 @@ def _replays(run: _Run) -> _Replays:
     tasks += [(merge_sessions, (job,)) for job in run.buckets("sessions")]
     tasks += [(write_new, (NewJob(job, ends, run.new[job.bucket]),)) for job in run.buckets("first")]
     capacities, *parts = run.map("replay", _call, tasks)
-    sessions = parts[run.n_buckets : 2 * run.n_buckets]
-    steps, cost = np.concatenate([p[0] for p in sessions]), np.concatenate([p[1] for p in sessions])
-    order = np.lexsort((steps, cost))
+    sessions = session_figures(parts[run.n_buckets : 2 * run.n_buckets])
     replayed: list[Replayed] = parts[: run.n_buckets]
     if chosen.capacity is not None:
         replayed = limited(replayed, replay_limited(files, run.n_buckets, chosen))
-    return _Replays(grid, replayed, (steps[order], cost[order]), capacities)
+    return _Replays(grid, replayed, sessions, capacities)
 
 
 def _levers(run: _Run, replays: _Replays, tables: Tables) -> tuple[CacheFacts, SetSums, PrefixFacts]:

@@ -301,10 +301,9 @@ class BucketJob:
 
 
 def merge_sessions(job: BucketJob) -> tuple[Ints, Ints]:
-    """(steps, cost in nano-dollars) of every session of a bucket, sorted by cost."""
+    """(steps, cost in nano-dollars) of every session of a bucket."""
     parts = [read_batch(path, job.bucket) for path in job.files]
     keys = np.concatenate([part["session"] for part in parts])
     columns = np.stack([np.concatenate([part[name] for part in parts]) for name in ("steps", "cost")], axis=1)
     sums = grouped(keys, columns).sums
-    sums = sums[np.lexsort((sums[:, 0], sums[:, 1]))]
     return sums[:, 0], sums[:, 1]

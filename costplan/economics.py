@@ -189,14 +189,34 @@ def baseline_of(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class SessionFigures:
+    """What is kept of all sessions; quantiles as in `Sessions`."""
+
+    count: int
+    cost_nanos: int
+    steps: dict[str, float]
+    cost_usd: dict[str, float]
+
+
+def session_figures(sessions: list[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> SessionFigures:
+    """Steps and costs of all sessions, given bucket by bucket, summed up."""
+    steps, cost = (np.sort(np.concatenate([part[column] for part in sessions])) for column in (0, 1))
+    if not len(steps):
+        return SessionFigures(0, 0, {}, {})
+    return SessionFigures(
+        len(steps), int(cost.sum()), _quantiles(steps.astype(np.float64)), _quantiles(cost / NANOS_PER_USD)
+    )
+
+
 def unit_economics_of(
     summary: Summary,
     tables: Tables,
-    sessions: tuple[NDArray[np.int64], NDArray[np.int64]],
+    sessions: SessionFigures,
     volume: Volume,
     margin_per_user: Estimate | None,
 ) -> UnitEconomics:
-    """Cost per unit of use, and who and what the money goes to. `sessions`: steps and cost of each, sorted by cost."""
+    """Cost per unit of use, and who and what the money goes to."""
     counts, groups = summary.counts, summary.groups
     cost = int(summary.parts.sum()) / NANOS_PER_USD
     priced = counts["priced"] * volume.weight
@@ -209,8 +229,8 @@ def unit_economics_of(
         per_request=_ratio(cost, priced, "USD/request", "no priced request"),
         per_1k_requests=_ratio(cost * 1000, priced, "USD/1k requests", "no priced request"),
         per_session=_ratio(
-            int(sessions[1].sum()) / NANOS_PER_USD,
-            0 if none else len(sessions[0]),
+            sessions.cost_nanos / NANOS_PER_USD,
+            0 if none else sessions.count,
             "USD/session",
             UNPRICED if none else "the log names no sessions",
             seen,
@@ -317,9 +337,8 @@ def _ranked_users(users: Keyed, cost: float) -> list[GroupRow]:
     return rows
 
 
-def _sessions(summary: Summary, sessions: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Sessions | None:
-    steps, cost = sessions
-    if not len(steps):
+def _sessions(summary: Summary, sessions: SessionFigures) -> Sessions | None:
+    if not sessions.count:
         return None
     counts = summary.counts
     names = ("history", "tools", "tool_result", "system", "user")
@@ -329,9 +348,9 @@ def _sessions(summary: Summary, sessions: tuple[NDArray[np.int64], NDArray[np.in
         return counts[f"{name}_chars"] / total if total else None
 
     return Sessions(
-        sessions=len(steps),
-        steps=_quantiles(np.sort(steps).astype(np.float64)),
-        cost_usd={} if nothing_priced(summary) else _quantiles(cost / NANOS_PER_USD),
+        sessions=sessions.count,
+        steps=sessions.steps,
+        cost_usd={} if nothing_priced(summary) else sessions.cost_usd,
         history_share=share("history"),
         tools_share=share("tools"),
         tool_results_share=share("tool_result"),
