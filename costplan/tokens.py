@@ -16,7 +16,7 @@ TOKENS_PER_MESSAGE = 3
 TOKENS_PER_REPLY = 3
 """Every reply is primed with <|start|>assistant<|message|> (same source)."""
 
-_MEMO_CHARS = 64_000_000
+_MEMO_CHARS = 16_000_000
 # The mapping below is tiktoken's own (tiktoken/model.py 0.14), for the two vocabularies that ship here.
 _O200K = ("gpt-4o", "gpt-4.1", "gpt-4.5", "gpt-5", "gpt-6", "gpt-oss", "chatgpt-4o", "o1", "o3", "o4")
 _CL100K = ("gpt-4", "gpt-3.5", "gpt-35", "text-embedding-3", "text-embedding-ada-002")

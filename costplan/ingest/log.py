@@ -25,6 +25,7 @@ from costplan.settings import AnalyzeSettings
 from costplan.trace import NO_TIME, Flag
 
 SHARE_FROM_SPLITS = 8
+ROUND_BYTES = 1_600_000_000
 Progress = Callable[[str, int, int], None]
 
 
@@ -177,9 +178,24 @@ def _parse(
             # parsed here, before the workers are forked: vocabularies and compiled loops that it loads are theirs, too
             first, jobs = [parse_split(jobs[0])], jobs[1:]
             gc.freeze()
-        parsed = [*first, *pool.map(parse_split, jobs, on_done)]
-        pool.close()  # with the workers goes what they know of the texts
+        parsed = first
+        for some in _rounds(jobs):
+            parsed += pool.map(parse_split, some, on_done)
+            pool.close()  # with the workers goes what they know of the texts
         return parsed, digests()
+
+
+def _rounds(jobs: list[ParseJob]) -> list[list[ParseJob]]:
+    """Jobs of about ROUND_BYTES each: every round gets new workers, since memory freed here and there stays theirs."""
+    rounds: list[list[ParseJob]] = [[]]
+    held = 0
+    for job in jobs:
+        if held > ROUND_BYTES:
+            rounds.append([])
+            held = 0
+        rounds[-1].append(job)
+        held += _size(job)
+    return rounds
 
 
 def _size(job: ParseJob) -> int:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 LINEAR = StepTime(base_s=np.arange(200_001, dtype=np.float64) * 1e-5, pair_s=0.0, context_token_s=0.0)
 """10 us a token and nothing else."""
 REAL = StepTime(
-    base_s=0.006 + np.maximum(0.0, np.arange(8193, dtype=np.float64) * 25e-6 - 0.002), pair_s=2e-9, context_token_s=6.5e-8,
+    base_s=0.006 + np.maximum(0.0, np.arange(8193.0) * 25e-6 - 0.002), pair_s=2e-9, context_token_s=6.5e-8,
     request_s=5e-6, frontend_s=0.015, frontend_token_s=4e-5,
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ from costplan.serving.step_time import StepTime
 from costplan.serving.workload import Workload
 
 STEP = StepTime(
-    base_s=0.006 + np.maximum(0.0, np.arange(8193, dtype=np.float64) * 25e-6 - 0.002), pair_s=2e-9, context_token_s=6.5e-8,
+    base_s=0.006 + np.maximum(0.0, np.arange(8193.0) * 25e-6 - 0.002), pair_s=2e-9, context_token_s=6.5e-8,
     request_s=5e-6, frontend_s=0.015,
 )  # fmt: skip
 
