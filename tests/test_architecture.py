@@ -29,7 +29,7 @@ class Budget:
 BUDGETS = (
     Budget(
         parts=frozenset({"ingest"}),
-        lines=5370,
+        lines=5390,
         reason="13 dialects, recorded bodies, a compiled JSON walk and its xxh3",
     ),
     Budget(
