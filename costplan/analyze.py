@@ -47,6 +47,7 @@ from costplan.ingest.log import Log, read_log
 from costplan.keyed import merged
 from costplan.levers.ceiling import NewJob, write_new
 from costplan.levers.evidence import CacheFacts, PrefixFacts, cache_grid, evidence_of, first_break_of
+from costplan.levers.latency import all_counted, latency_of
 from costplan.levers.prompt_cache import Policies, by_block_capacity
 from costplan.levers.response_cache import (
     CacheSetting,
@@ -60,7 +61,7 @@ from costplan.levers.response_cache import (
     store_nanos_per_output_token,
 )
 from costplan.levers.rungs import Ladder, after_of, opportunities_of, rungs_of
-from costplan.levers.sets import CachePrice, FamilyJob, RowsJob, SetSums, value_families, value_rows
+from costplan.levers.sets import RESPONSE, CachePrice, FamilyJob, RowsJob, SetSums, Valued, value_families, value_rows
 from costplan.levers.spill import SpillJob, price_and_spill
 from costplan.month import Month, month_of, trusted
 from costplan.prices import PriceKey, RateTable, compile_rates
@@ -114,6 +115,10 @@ def analyze(
         margin = margin_of(summary, baseline, revenue) if revenue is not None else None
         retries = sum(part.retries for part in replays.replayed)
         books = books_of(log, summary, tables, retries, partial=settings.head is not None)
+        latency = latency_of(
+            summary.groups, cache.answered, cached=RESPONSE in told.defensible, partial=settings.head is not None,
+            sampled=volume.weight > 1,
+        )  # fmt: skip
         units = unit_economics_of(summary, tables, replays.sessions, volume, margin)
         return Plan(
             inputs=log.inputs,
@@ -122,7 +127,7 @@ def analyze(
             unit_economics=units,
             ladder=told.rungs,
             opportunities=opportunities_of(ladder, evidence, told, tables.site_label.__getitem__, settings.day_rate),
-            after=after_of(ladder, told, at_price_date(units.per_1k_requests, baseline)),
+            after=after_of(ladder, told, at_price_date(units.per_1k_requests, baseline), latency),
             assumptions=assumptions_of(
                 settings,
                 origins,
@@ -322,8 +327,8 @@ def _levers(run: _Run, replays: _Replays, tables: Tables) -> tuple[CacheFacts, S
         some = RowsJob(tuple(chunks[part :: run.n_buckets]), rows, run.new, hits_file, price)
         tasks.append((value_rows, (some,)))
     capacities, *parts = run.map("levers", _call, tasks)
-    prefixes = [part[1] for part in parts[run.n_buckets :]]
-    valued: list[SetSums] = [*parts[: run.n_buckets], *(part[0] for part in parts[run.n_buckets :])]
+    by_rows: list[Valued] = parts[run.n_buckets :]
+    valued: list[SetSums] = [*parts[: run.n_buckets], *(part.sums for part in by_rows)]
     evidence: Counter[str] = Counter()
     for part in valued:
         evidence.update(part.evidence)
@@ -333,11 +338,12 @@ def _levers(run: _Run, replays: _Replays, tables: Tables) -> tuple[CacheFacts, S
         replayed=replays.replayed,
         capacities=capacities,
         price=price,
+        answered=all_counted([part.answered for part in by_rows]),
     )
     prefix = PrefixFacts(
         sums=sums.evidence,
         capacities=replays.block_capacities,
-        first_break=first_break_of(prefixes, tables.site_label),
+        first_break=first_break_of([part.prefixes for part in by_rows], tables.site_label),
         policies=policies,
         cut_lengths=run.log.cut_lengths,
     )

@@ -11,6 +11,7 @@ from costplan.economics import Tables, span_of, unpriced_of
 from costplan.errors import CostplanError
 from costplan.ingest.log import Log
 from costplan.levers import LADDER
+from costplan.levers.latency import LOOKUP_ORIGIN, LOOKUP_S
 from costplan.levers.response_cache import LOOKUP_USD, STORE_USD_PER_GB_HOUR
 from costplan.prices import RateTable, nearest
 from costplan.results import NO_MODEL, NO_USAGE, Assumption, Books, Skipped, SkippedBooks
@@ -156,6 +157,7 @@ def assumptions_of(
             f"{STORE_USD_PER_GB_HOUR:g}",
             "ElastiCache Serverless list price, 2026-11",
         ),
+        ("response_cache.lookup_ms", f"{LOOKUP_S * 1000:g}", LOOKUP_ORIGIN),
         ("batchable", ", ".join(settings.batchable), origins["batchable"]),
         ("sample_rate", f"{settings.sample_rate:g}", origins["sample_rate"]),
         ("engineer_day_usd", f"{settings.day_rate:g}", origins["day_rate"]),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from costplan.costing import Summary
 from costplan.levers.ceiling import added, median
+from costplan.levers.latency import Counts
 from costplan.levers.prompt_cache import Policies
 from costplan.levers.response_cache import CacheSetting, Replayed
 from costplan.levers.rungs import Evidence
@@ -31,6 +32,8 @@ class CacheFacts:
     replayed: list[Replayed]
     capacities: list[Facts]
     price: CachePrice
+    answered: Counts
+    """Latencies of the literal hits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

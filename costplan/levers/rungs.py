@@ -17,7 +17,7 @@ from costplan.costing import Keyed
 from costplan.levers import LADDER, Shares, climb, mask_of, worthwhile
 from costplan.month import Month
 from costplan.prices.contract import Contract
-from costplan.results import After, AfterTotal, Basis, Estimate, Opportunity, Rung, unknown
+from costplan.results import After, AfterTotal, Basis, Estimate, Latency, Opportunity, Rung, unknown
 from costplan.units import HOURS_PER_MONTH, NANOS_PER_USD
 
 
@@ -266,7 +266,7 @@ def _absent(evidence: Evidence, lever: int) -> Rung:
     )
 
 
-def after_of(ladder: Ladder, told: Told, per_1k: Estimate) -> After:
+def after_of(ladder: Ladder, told: Told, per_1k: Estimate, latency: Latency | None = None) -> After:
     """The two totals. `per_1k`: what 1,000 requests cost today, at the price date."""
 
     def total(levers: list[int]) -> AfterTotal:
@@ -284,7 +284,7 @@ def after_of(ladder: Ladder, told: Told, per_1k: Estimate) -> After:
             levers=[LADDER[lever] for lever in levers],
         )
 
-    return After(defensible=total(told.defensible), potential=total(told.counted))
+    return After(defensible=total(told.defensible), potential=total(told.counted), latency=latency)
 
 
 def _per_1k(today: Estimate, cost: Estimate, share: float | None) -> Estimate:

@@ -18,6 +18,7 @@ from costplan.engine import concat, read_batch
 from costplan.keyed import Keyed, grouped, merged, numbered, summed, together
 from costplan.levers import LADDER, N_SETS
 from costplan.levers.ceiling import Histogram, added, held_of, histogram
+from costplan.levers.latency import Counts, all_counted, counted
 from costplan.levers.prompt_cache import LAST, Blocks, Policies, Reads, simulate
 from costplan.levers.spill import ASKS, MARKED, MEETS, PRICED, REPORTED, REST
 from costplan.units import NANOS_PER_USD
@@ -89,17 +90,30 @@ class Prefixes:
     prompt: Histogram
 
 
-def value_rows(job: RowsJob) -> tuple[SetSums, Prefixes]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Valued:
+    """What some chunks add."""
+
+    sums: SetSums
+    prefixes: Prefixes
+    answered: Counts
+    """Latencies of the calls that repeat a stored prompt literally."""
+
+
+def value_rows(job: RowsJob) -> Valued:
     """Value all 2^n sets on the rows that depend on no other, and see how far the prompts of all rows repeat."""
     hours: list[Keyed] = []
     sites: list[Keyed] = []
     shared: list[Histogram] = []
     prompt: list[Histogram] = []
+    answered: list[Counts] = []
     evidence = np.zeros(len(_EVIDENCE), dtype=np.int64)
     for chunk in job.chunks:
         rows = read_batch(job.files[chunk], 0)
         alone = (rows["kind"] & MEETS) == 0
-        values = _alone(rows, _hits(job.hits)[rows["gid"]], job.price)[alone]
+        hit = _hits(job.hits)[rows["gid"]]
+        answered.append(counted(rows, hit == 1))
+        values = _alone(rows, hit, job.price)[alone]
         hours.append(grouped(rows["hour"][alone], values))
         sites.append(grouped(rows["site"][alone], values))
         blocks, tokens = held_of(rows, job.new, chunk)
@@ -110,7 +124,7 @@ def value_rows(job: RowsJob) -> tuple[SetSums, Prefixes]:
     sums = SetSums(
         _expanded(merged(hours)), _expanded(merged(sites)), dict(zip(_EVIDENCE, evidence.tolist(), strict=True))
     )
-    return sums, Prefixes(added(shared), added(prompt))
+    return Valued(sums, Prefixes(added(shared), added(prompt)), all_counted(answered))
 
 
 def _stream(chosen: int) -> tuple[int, bool, bool]:

@@ -25,6 +25,7 @@ from costplan.costing import (
 )
 from costplan.engine import Ragged, read_batch, split_by, take, write_batches
 from costplan.levers.ceiling import first_uses
+from costplan.levers.latency import bins_of, counted
 from costplan.levers.prompt_cache import LAST, Blocks, Policies, blocks_of
 from costplan.trace import Flag, TextState
 from costplan.units import MICROS_PER_SECOND, NANOS_PER_USD, SECONDS_PER_HOUR
@@ -55,10 +56,13 @@ def price_and_spill(job: SpillJob) -> Summary:
 
 def _price_and_spill(job: CostJob, policies: Policies) -> Summary:
     rows = priced_rows(job)
+    rows |= bins_of(rows)
     write_sessions(rows, job)
     _write_response(rows, job)
     _write_prefixes(rows, job, policies)
-    return summarise(rows, job)
+    summary = summarise(rows, job)
+    summary.groups |= counted(rows, rows["ok"])
+    return summary
 
 
 def _write_response(rows: Rows, job: CostJob) -> None:
@@ -82,7 +86,7 @@ def _write_prefixes(rows: Rows, job: CostJob, policies: Policies) -> None:
         "gid", "time_us", "has_time", "site", "price_key", "rate_row", "batch_rate_row", "input_tokens",
         "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "output_tokens", "reasoning_tokens",
         "weight", "flags", "total_weight", "history_chars", "root_key", "first_block", "n_blocks", "text_state",
-        "cacheable", "priced", "fee", "cost_price_date",
+        "cacheable", "priced", "fee", "cost_price_date", "e2e", "ttft",
     )  # fmt: skip
     rows = take({name: rows[name] for name in names}, rows["ok"] & ~rows["gateway"])
     hashed = rows["text_state"] == TextState.ABSENT
@@ -115,7 +119,8 @@ def _kinds(rows: Rows, meets: Mask) -> NDArray[np.uint8]:
 
 def _write_rows(rows: Rows, blocks: Blocks, job: CostJob) -> None:
     """Every living row of the chunk: what it costs without a prompt cache, and where its blocks are."""
-    table: Rows = {name: rows[name] for name in ("time_us", "hour", "site", "weight", "total_weight", "kind")}
+    names = ("time_us", "hour", "site", "weight", "total_weight", "kind", "e2e", "ttft")
+    table: Rows = {name: rows[name] for name in names}
     table["gid"], table["cost"] = rows["gid"].astype(np.uint32), rows["cost_price_date"]
     table |= {
         name: rows[name].astype(np.int32)

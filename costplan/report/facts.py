@@ -6,7 +6,19 @@ Texts that hold log strings are returned as they are: the renderer that prints t
 import re
 import shlex
 
-from costplan.report.numbers import UNKNOWN, compact, day, money, money_decimals, percent, plain, saving, span
+from costplan.report.numbers import (
+    UNKNOWN,
+    compact,
+    day,
+    mark,
+    money,
+    money_decimals,
+    percent,
+    plain,
+    saving,
+    seconds,
+    span,
+)
 from costplan.results import NO_MODEL, NO_USAGE, Books, Estimate, GroupRow, Opportunity, Plan, Rung, UnpricedModel
 from costplan.units import plural
 
@@ -95,6 +107,20 @@ def unit_costs(plan: Plan) -> list[tuple[str, Estimate]]:
     costs = [("request", unit.per_request), ("session", unit.per_session), ("user and day", unit.per_user_day)]
     costs += [("million tokens", unit.per_mtok_blended)]
     return [] if unpriced_only(plan) else [(name, cost) for name, cost in costs if cost.value is not None]
+
+
+def latency(plan: Plan) -> str:
+    """`e2e p50 4.20 s -> 3.10 s · p95 12.0 s -> 11.8 s  ≈ hits answer in 15 ms`; empty where it is not known."""
+    found = plan.after.latency
+    if found is None:
+        return ""
+    names = (("e2e", found.before.e2e_s, found.after.e2e_s), ("ttft", found.before.ttft_s, found.after.ttft_s))
+    for name, before, after in names:
+        if after.p50.value is not None:
+            steps = (("p50", before.p50, after.p50), ("p95", before.p95, after.p95))
+            told = " · ".join(f"{step} {seconds(old.value)} -> {seconds(new.value)}" for step, old, new in steps)
+            return f"{name} {told}  {mark(after.p50)} hits answer in {1000 * (found.lookup_s.value or 0):g} ms"
+    return ""
 
 
 def session_facts(plan: Plan) -> list[str]:

@@ -120,6 +120,17 @@ def span(days: float | None) -> str:
     return f"{seconds / size:,.1f}".removesuffix(".0") + f" {unit}"
 
 
+def seconds(value: float | None) -> str:
+    """`0.42 ms`, `23.1 ms`, `1.25 s`, `83 s`; `-` where there is none."""
+    if value is None:
+        return "-"
+    for size, unit in ((1.0, "s"), (1e-3, "ms")):
+        if value >= 0.9995 * size:
+            scaled = value / size
+            return f"{scaled:,.{0 if scaled >= 99.95 else 1 if scaled >= 9.995 else 2}f} {unit}"
+    return f"{1000 * value:.2f} ms" if value else "0"
+
+
 def day(stamp: str | None) -> str:
     """The date of an ISO timestamp, empty where it is none."""
     start = (stamp or "")[:10]

@@ -5,7 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from costplan.report import numbers
-from costplan.report.numbers import markdown_text, plain
+from costplan.report.numbers import markdown_text, plain, seconds
 from costplan.results import Assumption
 from costplan.results.serving import Capacity, FleetOption, ServingConfig, Simulation, Spread
 from costplan.units import plural
@@ -14,17 +14,6 @@ _STATISTICS = ("mean", "p50", "p90", "p95", "p99", "max")
 _GIB = 1 << 30
 _SHOWN_OPTIONS = 10
 _LEGEND = "≈ simulated; ± is the median error of the engine profile on published runs."
-
-
-def seconds(value: float | None) -> str:
-    """`0.42 ms`, `23.1 ms`, `1.25 s`, `83 s`; `-` where there is none."""
-    if value is None:
-        return "-"
-    for size, unit in ((1.0, "s"), (1e-3, "ms")):
-        if value >= 0.9995 * size:
-            scaled = value / size
-            return f"{scaled:,.{0 if scaled >= 99.95 else 1 if scaled >= 9.995 else 2}f} {unit}"
-    return f"{1000 * value:.2f} ms" if value else "0"
 
 
 def rate(value: float) -> str:

@@ -154,6 +154,10 @@ def _money(plan: Plan, console: Console) -> None:
     unit = " · ".join(f"{numbers.money(cost.value)} per {name}" for name, cost in facts.unit_costs(plan))
     if unit:
         _hang(console, Text("Unit   ", "bold"), Text(unit))
+    latency = facts.latency(plan)
+    if latency:
+        _hang(console, Text("Latency  ", "bold"), Text(latency))
+    if unit and not latency:  # with both there is no line left on the screen for a blank one
         console.print()
     groups = (("Call sites", plan.unit_economics.by_call_site), ("Models", plan.unit_economics.by_model))
     tables = [_group(plan, title, rows) for title, rows in groups if rows]

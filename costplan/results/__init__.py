@@ -250,9 +250,30 @@ class AfterTotal(msgspec.Struct, frozen=True, kw_only=True):
     levers: list[str]
 
 
+class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
+    p50: Estimate
+    p95: Estimate
+
+
+class Latencies(msgspec.Struct, frozen=True, kw_only=True):
+    ttft_s: Percentiles
+    e2e_s: Percentiles
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    before: Latencies
+    """As logged, of the successful calls."""
+    after: Latencies
+    """Of the same calls, where the exact cache answers the literal repeats; no other lever is modelled."""
+    lookup_s: Estimate
+    """What an answer from the cache takes."""
+
+
 class After(msgspec.Struct, frozen=True, kw_only=True):
     defensible: AfterTotal
     potential: AfterTotal
+    latency: Latency | None = None
+    """None only in plans that were saved before it was computed."""
 
 
 class Assumption(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,12 +6,16 @@ from costplan.results import (
     AfterTotal,
     Assumption,
     Baseline,
+    Basis,
     Books,
     CostParts,
     Estimate,
     GroupRow,
     Input,
+    Latencies,
+    Latency,
     Opportunity,
+    Percentiles,
     Plan,
     PriceUsed,
     Rate,
@@ -223,6 +227,19 @@ def _total(value: float, low: float, high: float, levers: list[str]) -> AfterTot
     )
 
 
+def _latency() -> Latency:
+    def told(p50: float, p95: float, basis: Basis) -> Percentiles:
+        return Percentiles(p50=exact(p50, "s", basis), p95=exact(p95, "s", basis))
+
+    no_ttft = unknown("s", "the log carries no time to first token")
+    neither = Percentiles(p50=no_ttft, p95=no_ttft)
+    return Latency(
+        before=Latencies(ttft_s=neither, e2e_s=told(4.2, 12.0, "reported")),
+        after=Latencies(ttft_s=neither, e2e_s=told(3.1, 11.8, "simulated")),
+        lookup_s=exact(0.015, "s", "assumed"),
+    )
+
+
 def example_plan() -> Plan:
     """Thirty days, three priced models, three rungs that count, three that need something."""
     return Plan(
@@ -263,6 +280,7 @@ def example_plan() -> Plan:
         after=After(
             defensible=_total(14_050, 13_620, 14_480, ["response_cache", "compression", "prompt_cache"]),
             potential=_total(8_780, 7_100, 10_900, ["response_cache", "compression", "prompt_cache", "routing"]),
+            latency=_latency(),
         ),
         assumptions=[
             Assumption(name="contract", value="none", origin="default"),

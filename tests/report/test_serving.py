@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from costplan.report.serving import capacity_markdown, rate, render_capacity, render_simulation, seconds
+from costplan.report.numbers import seconds
+from costplan.report.serving import capacity_markdown, rate, render_capacity, render_simulation
 from costplan.report.serving import simulation_markdown as markdown
 from costplan.results import Assumption, Estimate, Input
 from costplan.results.serving import (
