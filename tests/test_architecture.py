@@ -43,12 +43,12 @@ BUDGETS = (
         lines=4200,
         reason="event loop, step times from three sources, memory, the search for a fleet, and the money of one",
     ),  # fmt: skip
-    Budget(parts=frozenset({"replay", "gate", "calibrate"}), lines=2000, reason="what is measured"),
+    Budget(parts=frozenset({"replay", "gate", "calibrate", "tasks"}), lines=2600, reason="what is measured"),
     Budget(parts=frozenset({"profiles"}), lines=1300, reason="four kinds of dated facts, and config.json of any model"),
     Budget(parts=frozenset({"breakeven"}), lines=1400, reason="traffic, offers, crossings, ranges and their document"),
     Budget(parts=frozenset({"report"}), lines=1300, reason="plan, serving, break-even; safe against hostile text"),
 )
-REST_LINES = 4200  # all other parts together: books and sums of a plan, break-even, documents, commands
+REST_LINES = 4700  # all other parts together: books and sums of a plan, documents, settings, commands
 
 
 def code_lines(text: str) -> int:

@@ -1,0 +1,1 @@
+"""Is the quantized or cheaper model good enough on every stratum of tasks?"""

@@ -1,0 +1,1 @@
+"""A trace played against a live server, and what came of it."""

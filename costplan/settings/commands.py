@@ -1,0 +1,116 @@
+"""What the user may decide: one frozen dataclass per command with its defaults; not where a value comes from."""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalyzeSettings:
+    """Settings of `costplan analyze`."""
+
+    format: str | None = None
+    map: tuple[str, ...] = ()
+    """`COLUMN=FIELD` items."""
+    head: int | None = None
+    strict: bool = False
+    sample_rate: float = 1.0
+    prices: Path | None = None
+    price_date: date | None = None
+    assume_model: str | None = None
+    """Priced as this model where the log names none."""
+    month_requests: float | None = None
+    revenue_per_user: float | None = None
+    """USD a month."""
+    ttl: float = 3600.0
+    ttl_policy: Literal["store", "sliding"] = "store"
+    scope: Literal["global", "user"] = "global"
+    capacity: int | None = None
+    max_temperature: float = 1.0
+    batchable: tuple[str, ...] = ("batch", "batchable")
+    workers: int = 0
+    """0 = one per usable core; it never changes a figure."""
+    day_rate: float = 800.0
+    """USD an engineer's day costs, for the payback of an opportunity."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakevenSettings:
+    """Settings of `costplan breakeven`; None: from the log, else a stated default."""
+
+    gpus: str = ""
+    model: str | None = None
+    api_model: str | None = None
+    precision: str | None = None
+    engine: str = "vllm"
+    tp: int | None = None
+    slo: str = "ttft.p95<2s,tpot.p95<100ms"
+    input: str | None = None
+    """Tokens of a request, as a number, a distribution or a file; likewise `output`."""
+    output: str | None = None
+    requests_per_day: float | None = None
+    prefix_hit: float | None = None
+    growth: str | None = None
+    gpu_price: float | None = None
+    cloud: str | None = None
+    term: str | None = None
+    spare: int = 1
+    autoscale: bool = False
+    open_price: str | None = None
+    seller: str | None = None
+    fte: float | None = None
+    salary: float | None = None
+    profile: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulateSettings:
+    """Settings of `costplan simulate`; None = not given."""
+
+    model: str | None = None
+    gpus: str | None = None
+    tp: int | None = None
+    replicas: int | None = None
+    precision: str | None = None
+    """Default: what the published checkpoint holds."""
+    kv_dtype: str = "auto"
+    engine: str = "vllm"
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
+    prefix_hit: float | None = None
+    input: str | None = None
+    output: str | None = None
+    trace: str | None = None
+    rate: str | None = None
+    concurrency: int | None = None
+    requests: int | None = None
+    cv: float | None = None
+    routing: str = "round-robin"
+    autoscale_range: str | None = None
+    cold_start: float = 120.0
+    """Seconds until a new replica takes requests."""
+    speculative: str | None = None
+    slo: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacitySettings:
+    """Settings of `costplan capacity`."""
+
+    slo: str = "ttft.p95<2s,tpot.p95<100ms"
+    model: str = "meta-llama/Llama-3.1-8B-Instruct"
+    engine: str = "vllm"
+    gpus: str | None = None
+    """Types, comma-separated; default: all that have a price."""
+    precision: str | None = None
+    """Comma-separated; default: the checkpoint's own, fp8 and awq."""
+    kv_dtype: str = "auto"
+    max_gpus: int = 64
+    price: Literal["on-demand", "reserved", "spot"] = "on-demand"
+    spare: int = 1
+    routing: str = "least-loaded"
+    autoscale: bool = False
+    cold_start: float = 120.0
+    workers: int = 0
