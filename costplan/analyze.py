@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from costplan.books import assumptions_of, books_of, objections_of, refuse_findings
 from costplan.costing import (
@@ -25,9 +24,6 @@ from costplan.costing import (
     merge_summaries,
 )
 from costplan.economics import (
-    UNPRICED,
-    Kind,
-    SessionFigures,
     Tables,
     Volume,
     at_price_date,
@@ -37,18 +33,20 @@ from costplan.economics import (
     moment,
     nothing_priced,
     prices_of,
-    session_figures,
     unit_economics_of,
     warnings_of,
 )
+from costplan.economics.groups import UNPRICED
+from costplan.economics.sessions import SessionFigures, session_figures
 from costplan.engine import Executor, executor, usable_cores
 from costplan.ingest.features import FeatureSettings
 from costplan.ingest.log import Log, read_log
 from costplan.keyed import merged
+from costplan.kinds import price_kinds, with_model
 from costplan.levers.ceiling import NewJob, write_new
 from costplan.levers.evidence import CacheFacts, PrefixFacts, cache_grid, evidence_of, first_break_of
 from costplan.levers.latency import all_counted, latency_of
-from costplan.levers.prompt_cache import Policies, by_block_capacity
+from costplan.levers.prompt_cache import by_block_capacity, policies_of
 from costplan.levers.response_cache import (
     CacheSetting,
     Replayed,
@@ -64,8 +62,6 @@ from costplan.levers.rungs import Ladder, after_of, opportunities_of, rungs_of
 from costplan.levers.sets import RESPONSE, CachePrice, FamilyJob, RowsJob, SetSums, Valued, value_families, value_rows
 from costplan.levers.spill import SpillJob, price_and_spill
 from costplan.month import Month, month_of, trusted
-from costplan.prices import PriceKey, RateTable, compile_rates
-from costplan.profiles import provider_policy
 from costplan.results import Plan
 from costplan.settings import AnalyzeSettings
 from costplan.units import MICROS_PER_SECOND, SECONDS_PER_DAY
@@ -211,11 +207,11 @@ def _price(run: _Run, price_day: int | None) -> tuple[Summary, Tables]:
     """Price every row; the bucket files of the later stages are written on the way."""
     log = run.log
     kinds = _numbered([kind for chunk in log.chunks for kind in chunk.kinds])
-    named = [_with_model(kind, run.settings.assume_model) for kind in kinds]
+    named = [with_model(kind, run.settings.assume_model) for kind in kinds]
     tags = _numbered([tag for chunk in log.chunks for tagset in chunk.tagsets for tag in tagset])
-    compiled = _compile(named, run.settings)
+    compiled = price_kinds(named, run.settings.prices)
     run.rates.write_bytes(pickle.dumps(compiled.rates))
-    policies = _policies(compiled.rates)
+    policies = policies_of(compiled.rates)
     jobs: list[CostJob] = []
     first = 0
     for index, (chunk, dropped) in enumerate(zip(log.chunks, log.dropped, strict=True)):
@@ -236,12 +232,6 @@ def _price(run: _Run, price_day: int | None) -> tuple[Summary, Tables]:
     summary = run.pool.reduce(price_and_spill, spills, merge_summaries, run.counting("pricing", len(spills)))
     labels, places = _site_names(log, summary)
     return summary, Tables(named, compiled.kind_key, list(tags), labels, places, compiled.rates)
-
-
-def _with_model(kind: Kind, assumed: str | None) -> Kind:
-    """--assume-model stands in where the log names no model."""
-    provider, asked, answered, tier, operation, outcome = kind
-    return kind if asked or answered or not assumed else (provider, assumed, "", tier, operation, outcome)
 
 
 def _volume(summary: Summary) -> Volume:
@@ -313,7 +303,7 @@ def _levers(run: _Run, replays: _Replays, tables: Tables) -> tuple[CacheFacts, S
         hits[part.normalised_gid] = 2
     hits_file = run.work / "hits.npy"
     np.save(hits_file, hits)
-    policies, chosen = _policies(tables.rates), replays.settings[0]
+    policies, chosen = policies_of(tables.rates), replays.settings[0]
     eligible = sum(part.eligible for part in replays.replayed)
     price = CachePrice(lookup_nanos(), store_nanos_per_output_token(chosen.ttl_s))
     tasks: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
@@ -370,52 +360,3 @@ def _site_names(log: Log, summary: Summary) -> tuple[dict[int, str], dict[int, s
 
 def _numbered(items: list[Item]) -> dict[Item, int]:
     return {item: number for number, item in enumerate(dict.fromkeys(items))}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Compiled:
-    """Prices of all kinds of call; by kind: the price key, and that at batch prices (-1: there are none)."""
-
-    rates: RateTable
-    kind_key: NDArray[np.int32]
-    kind_batch_key: NDArray[np.int32]
-
-
-def _compile(kinds: list[Kind], settings: AnalyzeSettings) -> _Compiled:
-    """A kind is priced by the model that answered; where that name is unknown, by the name that was asked for."""
-
-    def keys_of(kind: Kind) -> list[PriceKey]:
-        provider, asked, answered, tier, operation, _ = kind
-        return [PriceKey(provider, model, tier, operation) for model in dict.fromkeys((answered or asked, asked))]
-
-    wanted = [key for kind in kinds for key in keys_of(kind)]
-    twins = [PriceKey(key.provider, key.model, "batch", key.operation) for key in wanted if key.tier == ""]
-    table = compile_rates(list(dict.fromkeys([*wanted, *twins])), price_file=settings.prices)
-    number = {key: index for index, key in enumerate(table.keys)}
-    kind_key = np.zeros(len(kinds), dtype=np.int32)
-    batch_key = np.full(len(kinds), -1, dtype=np.int32)
-    for index, kind in enumerate(kinds):
-        options = keys_of(kind)
-        best = next((key for key in options if number[key] not in table.unpriced), options[0])
-        kind_key[index] = number[best]
-        if best.tier == "" and number[best] not in table.unpriced:
-            policy = provider_policy(table.describe(number[best]).provider)
-            if policy.batch is not None:
-                batch_key[index] = number[PriceKey(best.provider, best.model, "batch", best.operation)]
-    return _Compiled(table, kind_key, batch_key)
-
-
-def _policies(rates: RateTable) -> Policies:
-    """Prompt-cache rules by price key."""
-    modes = {"automatic": 1, "explicit": 2}
-    rows: list[tuple[int, int, int, int]] = []
-    for index, _ in enumerate(rates.keys):
-        note = rates.describe(index)
-        cache = None if index in rates.unpriced else provider_policy(note.provider).cache
-        if cache is None or cache.mode not in modes:
-            rows.append((0, 0, 1, 0))
-        else:
-            ttl_us = int(cache.ttl_s * MICROS_PER_SECOND)
-            rows.append((modes[cache.mode], cache.minimum_for(note.model), cache.step_tokens, ttl_us))
-    table = np.array(rows, dtype=np.int64).reshape(-1, 4)
-    return Policies(table[:, 0].astype(np.int8), table[:, 1], table[:, 2], table[:, 3])

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 from costplan.errors import CostplanError, UsageError
-from costplan.ingest.source import decode
+from costplan.ingest.decode import decode
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.ingest.logs import PAIR_NANOS, ROOT, START, lines, nanos, pair, plan_of, run, skipped, write

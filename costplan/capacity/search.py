@@ -233,10 +233,7 @@ def _size_all(
     """The cheapest bounds first, in this process; then the others, on all workers, unless they are far too dear."""
 
     def job(each: _Candidate) -> SizeJob:
-        return SizeJob(
-            layout=each.layout, folder=folder, slo=slo, routing=routing_of(settings.routing), least=each.least,
-            most=each.most,
-        )  # fmt: skip
+        return _size_job(settings, slo, folder, each, each.least)
 
     done: list[tuple[_Candidate, Sized]] = []
     waiting = list(candidates)
@@ -263,6 +260,13 @@ def _size_all(
 
     with executor(settings.workers or usable_cores()) as pool:
         return done + list(zip(waiting, pool.map(size, [job(each) for each in waiting], on_done), strict=True))
+
+
+def _size_job(settings: CapacitySettings, slo: Slo, folder: Path, candidate: _Candidate, least: int) -> SizeJob:
+    return SizeJob(
+        layout=candidate.layout, folder=folder, slo=slo, routing=routing_of(settings.routing), least=least,
+        most=candidate.most,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -312,22 +316,14 @@ def _whole_hour(
 ) -> list[tuple[_Candidate, Sized]]:  # fmt: skip
     """Size the cheapest of the best trade-offs again on every request of the busiest hour."""
     held = [(candidate.layout, found) for candidate, found in sized if found.replicas]
-    options = [fleet_option(settings, layout, found, hours) for layout, found in held]
-    order = sorted(range(len(options)), key=lambda i: _preference(options[i]))
-    marks = _marked(options)
-    finalists = [held[i][0] for i in order if marks[i].pareto][:FINALISTS]
-    finalists += [held[i][0] for i in order[:2] if held[i][0] not in finalists]
+    options, held = _ranked(settings, held, hours)
+    finalists = [layout for (layout, _), mark in zip(held, _marked(options), strict=True) if mark.pareto][:FINALISTS]
+    finalists += [layout for layout, _ in held[:2] if layout not in finalists]
     folder = folder / "hour"
     folder.mkdir()
     save(hours.peak, folder)
     again = [number for number, (candidate, _) in enumerate(sized) if candidate.layout in finalists]
-    jobs = [
-        SizeJob(
-            layout=sized[n][0].layout, folder=folder, slo=slo, routing=routing_of(settings.routing),
-            least=sized[n][1].replicas, most=sized[n][0].most,
-        )
-        for n in again
-    ]  # fmt: skip
+    jobs = [_size_job(settings, slo, folder, sized[n][0], sized[n][1].replicas) for n in again]
     done = 0
 
     def on_done(_: object) -> None:

@@ -40,6 +40,8 @@ def run_simulation(settings: SimulateSettings, report: Progress | None = None) -
     engine = find_engine(settings.engine)
     trace = _trace(settings, engine.block_size, report)
     layout = _layout(settings, trace.workload if trace else None)
+    if settings.routing != "round-robin" and layout.replicas == 1:
+        raise UsageError(f"--routing {settings.routing} changes nothing: there is one replica", hint="--replicas 2")
     workload, rejected = _workload(settings, load, trace, layout)
     autoscale = _autoscale(settings, layout, workload, slo)
     outcome = _served(settings, layout, workload, autoscale)

@@ -23,7 +23,8 @@ from costplan.ingest import (
     otlp,
     pairs,
 )
-from costplan.ingest.source import Source, Split, csv_header, records, splits_of
+from costplan.ingest.records import csv_header, records
+from costplan.ingest.source import Source, Split, splits_of
 from costplan.trace import BadRecord, Call, NotACall
 
 DIALECTS: tuple[ModuleType, ...] = (

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costplan.engine import write_batches
+from costplan.ingest.decode import decode
 from costplan.ingest.detect import BY_NAME as DIALECT_BY_NAME
 from costplan.ingest.detect import Detected, dialect_of, reader_of, unwrap
 from costplan.ingest.features import FeatureBuilder, FeatureSettings
-from costplan.ingest.source import Split, decode, line_blocks, records
+from costplan.ingest.records import line_blocks, records
+from costplan.ingest.source import Split
 from costplan.trace import BadRecord, Call, NotACall, check
 
 CHUNK_ROWS = 131_072

@@ -1,26 +1,15 @@
-"""From a path to raw records with their line numbers: containers, compression, byte-range splits; knows no dialect.
+"""From a path to files and byte-range splits: names, containers, compression; what is in a record is not known."""
 
-A record is what one JSONL line, one array element, one CSV row or one Parquet row holds. Nothing is held whole:
-memory is bounded by MAX_LINE_BYTES, whatever the file holds.
-"""
-
-import csv
-import io
-import json
 import re
 import shlex
-import sys
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any, Literal, cast
-
-import msgspec
-import numpy as np
+from typing import Any, Literal
 
 from costplan.errors import CostplanError
-from costplan.ingest.unpack import Compression, compression_of, damaged, open_unpacked
+from costplan.ingest.decode import decode
+from costplan.ingest.unpack import Compression, compression_of, open_unpacked
 from costplan.trace import BadRecord
 
 SPLIT_BYTES = 32 << 20
@@ -29,21 +18,11 @@ FIRST_SPLIT_BYTES = 4 << 20
 """Smaller than the others: while it is read, the other workers are not there yet."""
 MAX_SPLITS = 128
 """Per file; splits of larger files are larger, since every later stage opens one spill file per split and bucket."""
-BLOCK_BYTES = 4 << 20
-LINE_REST_BYTES = 64 << 10
-MAX_LINE_BYTES = 64 << 20
-MAX_CELL_CHARS = 16 << 20
-"""The csv module holds a cell with four bytes a character."""
 HEAD_BYTES = 1 << 18
 
 Kind = Literal["lines", "values", "csv", "parquet"]
-Reject = Callable[[int, str], None]
-"""Counts a record that could not be read: (line number, reason)."""
-
-_DECODE = msgspec.json.Decoder().decode
 _MAGIC = {b"\x89PNG": "a PNG image", b"PK\x03\x04": "a zip archive", b"%PDF": "a PDF", b"SQLi": "an SQLite database"}
 _READS = "costplan reads JSONL, JSON, CSV and Parquet"
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]"]|\n', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +100,7 @@ def open_source(name: str, spool: Path | None = None) -> Source:
     if size == 0:
         raise CostplanError(f"{shown}: the file is empty", hint="export the log again, or name another file")
     if magic == b"PAR1":
-        _open_parquet(shown, file)
+        open_parquet(shown, file)
         return Source(shown, file, "parquet", "", size)
     if magic in _MAGIC:
         raise CostplanError(f"{shown}: this is {_MAGIC[magic]}, not a log", hint=_READS)
@@ -138,7 +117,7 @@ def open_source(name: str, spool: Path | None = None) -> Source:
     return Source(shown, file, kind, compression, size, delimiter)
 
 
-def _open_parquet(shown: str, file: Path) -> Any:
+def open_parquet(shown: str, file: Path) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -180,252 +159,10 @@ def _is_object(line: bytes) -> bool:
 def splits_of(index: int, source: Source) -> list[Split]:
     """Cut a source; what cannot be cut (compressed, arrays, CSV with quoted line ends) is one split."""
     if source.kind == "parquet":
-        groups = _open_parquet(source.shown, source.file).metadata.num_row_groups
+        groups = open_parquet(source.shown, source.file).metadata.num_row_groups
         return [Split(index, source, group, group + 1) for group in range(groups)]
     if source.kind != "lines" or source.compression:
         return [Split(index, source, 0, source.size)]
     size = max(SPLIT_BYTES, -(-source.size // MAX_SPLITS))
     edges = [0, *range(min(FIRST_SPLIT_BYTES, source.size), source.size, size), source.size]
     return [Split(index, source, start, end) for start, end in pairwise(edges) if start < end]
-
-
-def records(split: Split, reject: Reject, lines: list[int] | None = None) -> Iterator[tuple[int, Any]]:
-    """(line number inside the split, decoded record) for every record; what cannot be read goes to `reject`.
-
-    `lines`, a one-element list, is set to the number of lines seen (blank ones included).
-    """
-    seen = lines if lines is not None else [0]
-    match split.source.kind:
-        case "lines":
-            return _line_records(split, reject, seen)
-        case "csv":
-            return _csv_records(split, reject, seen)
-        case "parquet":
-            return _parquet_records(split, reject, seen)
-        case _:
-            return _value_records(split, reject, seen)
-
-
-def decode(line: bytes) -> Any:
-    """The JSON value of one line, by msgspec or, where that refuses it (NaN, lone surrogates, a byte order mark,
-    invalid UTF-8), by the standard library. Raises BadRecord with the reason."""
-    try:
-        return _DECODE(line)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        pass
-    text = line.decode("utf-8-sig", "replace")
-    try:
-        value = json.loads(text)
-        return _without_surrogates(value) if "\\ud" in text.lower() else value
-    except RecursionError:
-        raise BadRecord("nested_too_deeply") from None
-    except ValueError:
-        stripped = text.strip()
-        if "\0" in stripped:
-            raise BadRecord("binary_line") from None
-        cut = stripped[:1] == "{" and stripped[-1:] != "}"
-        raise BadRecord("truncated_json" if cut else "invalid_json") from None
-
-
-def _without_surrogates(value: Any) -> Any:
-    """The value with U+FFFD for every lone surrogate, which no UTF-8 document can hold."""
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_without_surrogates(item) for item in cast(list[Any], value)]
-    if isinstance(value, dict):
-        items = cast(dict[str, Any], value).items()
-        return {_without_surrogates(key): _without_surrogates(item) for key, item in items}
-    return value
-
-
-def _open(source: Source) -> IO[bytes]:
-    return open_unpacked(source.file, source.compression, source.shown)
-
-
-def _line_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[int, Any]]:
-    for number, line in raw_lines(split, reject, seen):
-        try:
-            yield number, _DECODE(line)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            if not line.strip():
-                continue
-            try:
-                yield number, decode(line)
-            except BadRecord as bad:
-                reject(number, bad.reason)
-
-
-def raw_lines(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[int, bytes]]:
-    """(number, line) of the lines that start inside [start, end)."""
-    for number, block in line_blocks(split, reject, seen):
-        yield from enumerate(bytes(block).removesuffix(b"\n").split(b"\n"), number)
-
-
-def line_blocks(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[int, bytearray]]:
-    """(number of the first one, whole lines with their line ends) of the lines that start inside [start, end).
-
-    A line over MAX_LINE_BYTES is rejected without being held. `seen` gets the number of lines.
-    """
-    number, too_long, held = 1, False, bytearray()
-    with _open(split.source) as stream:
-        left = sys.maxsize if split.source.compression else split.end - split.start
-        if split.start:
-            stream.seek(split.start - 1)
-            while (chunk := stream.readline(BLOCK_BYTES)) and not chunk.endswith(b"\n"):
-                pass
-            left = split.end - stream.tell()
-        while left > 0 or held or too_long:  # past the end, only the line that is open is read on
-            inside = left > 0
-            data = stream.read(min(BLOCK_BYTES, left) if inside else LINE_REST_BYTES)
-            if not data:
-                break
-            left, read = left - len(data), memoryview(data)
-            cut = (data.rfind(b"\n") if inside else data.find(b"\n")) + 1
-            if cut and too_long:
-                reject(number, "line_too_long")
-                first = data.find(b"\n") + 1
-                number, too_long, read, cut = number + 1, False, read[first:], cut - first
-            if cut:
-                held += read[:cut]
-                lines = int(np.count_nonzero(np.frombuffer(held, np.uint8) == 10))
-                yield number, held
-                number, held = number + lines, bytearray()
-            if not too_long and (inside or not cut):
-                held += read[cut:]
-            if len(held) > MAX_LINE_BYTES:
-                too_long, held = True, bytearray()
-        if too_long:
-            reject(number, "line_too_long")
-            number += 1
-        elif held:
-            held += b"\n"
-            yield number, held
-            number += 1
-        if damaged(stream):
-            reject(number, "damaged_compression")
-        seen[0] = number - 1
-
-
-def _csv_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[int, Any]]:
-    csv.field_size_limit(MAX_CELL_CHARS)
-    with _open(split.source) as stream:
-        text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
-        # strict: a quote that is never closed must not swallow the rest of the file as one field
-        reader = csv.reader(_text_lines(text), delimiter=split.source.delimiter, strict=True)
-        header: list[str] | None = None
-        while True:
-            try:
-                row = next(reader)
-            except StopIteration:
-                break
-            except csv.Error:
-                reject(reader.line_num, "invalid_csv")
-                continue
-            if not row:
-                continue
-            if header is None:
-                header = [name.strip() for name in row]
-                continue
-            if len(row) != len(header):
-                reject(reader.line_num, "wrong_field_count")
-                continue
-            yield reader.line_num, dict(zip(header, row, strict=True))
-        if damaged(stream):
-            reject(reader.line_num + 1, "damaged_compression")
-        seen[0] = reader.line_num
-
-
-def csv_header(source: Source) -> list[str]:
-    """The columns that a CSV file names; none for another file, or for prose that was taken for one."""
-    if source.kind != "csv":
-        return []
-    with _open(source) as stream:
-        text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
-        try:
-            header: list[str] = next(csv.reader(_text_lines(text), delimiter=source.delimiter), list[str]())
-            names = [name.strip() for name in header]
-            return names if all(re.match(r"[^\W\d]", name) for name in names) else []
-        except csv.Error:
-            return []
-
-
-def _text_lines(text: io.TextIOWrapper) -> Iterator[str]:
-    while line := text.readline(MAX_CELL_CHARS):
-        yield line.replace("\0", "")
-
-
-def _parquet_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[int, Any]]:
-    import pyarrow as pa
-
-    number = 0
-    try:
-        file = _open_parquet(split.source.shown, split.source.file)
-        for batch in file.iter_batches(4096, row_groups=[split.start]):
-            for row in batch.to_pylist():
-                number += 1
-                yield number, row
-    except (pa.ArrowException, OSError):
-        reject(number + 1, "damaged_parquet")
-    seen[0] = number
-
-
-def _value_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[int, Any]]:
-    """JSON values one after the other and the elements of JSON arrays, found by matching brackets.
-
-    `base` is 1 inside an array, 0 outside; `start` is where the value begins that is being read, -1 between values.
-    """
-    buffer, scanned, after, depth, base, line, start, start_line = b"", 0, 0, 0, 0, 1, -1, 1
-    with _open(split.source) as stream:
-        while block := stream.read(BLOCK_BYTES):
-            buffer += block
-            for token in _STRUCTURE.finditer(buffer, scanned):
-                mark = token[0]
-                if mark == b'"':  # a string that the block's end cuts: scan it again with the next block
-                    break
-                scanned = token.end()
-                if mark == b"\n" or start >= 0 and mark[:1] == b'"':
-                    line += mark.count(b"\n")
-                    continue
-                if start < 0:
-                    _reject_stray(buffer[after : token.start()], reject, line)
-                    after = scanned
-                if mark[:1] == b'"':
-                    line += mark.count(b"\n")
-                    reject(line, "not_an_object")
-                elif start < 0 and mark == (b"]" if base else b"["):
-                    base = depth = 1 - base
-                elif mark in b"{[":
-                    if start < 0:
-                        start, start_line = token.start(), line
-                    depth += 1
-                elif start < 0:
-                    reject(line, "invalid_json")
-                else:
-                    depth -= 1
-                    if depth == base:
-                        try:
-                            yield start_line, decode(buffer[start:scanned])
-                        except BadRecord as bad:
-                            reject(start_line, bad.reason)
-                        start, after = -1, scanned
-            keep = start if start >= 0 else after
-            if len(buffer) - keep > MAX_LINE_BYTES:
-                reject(start_line, "record_too_long")
-                start = -1
-                break
-            buffer, scanned, after, start = buffer[keep:], scanned - keep, 0, 0 if start >= 0 else -1
-        if start >= 0:
-            reject(start_line, "truncated_json")
-        else:
-            _reject_stray(buffer[after:], reject, line)
-        if damaged(stream):
-            reject(line, "damaged_compression")
-    seen[0] = line
-
-
-def _reject_stray(between: bytes, reject: Reject, line: int) -> None:
-    """Count what stands between two values and is neither blank nor a comma: numbers, words, log prefixes."""
-    for piece in between.strip(b"\xef\xbb\xbf").split(b","):
-        if piece.strip():
-            reject(line, "not_an_object")

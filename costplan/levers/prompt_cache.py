@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from costplan.engine import read_batch, take
 from costplan.levers.stack import stack_distances
+from costplan.prices import RateTable
+from costplan.profiles import provider_policy
 from costplan.trace import BlockEnd
+from costplan.units import MICROS_PER_SECOND
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -190,3 +193,19 @@ def _followed(chunk: Path, rows_file: Path, stride: int) -> "tuple[NDArray[Any],
 
     before = np.where(number > 0, position(weight[index - 1]), 0)
     return rows["time_us"][row], rows["gid"][row], key[index], number, position(weight[index]) - before
+
+
+def policies_of(rates: RateTable) -> Policies:
+    """The rules of every price key's provider."""
+    modes = {"automatic": 1, "explicit": 2}
+    rows: list[tuple[int, int, int, int]] = []
+    for index, _ in enumerate(rates.keys):
+        note = rates.describe(index)
+        cache = None if index in rates.unpriced else provider_policy(note.provider).cache
+        if cache is None or cache.mode not in modes:
+            rows.append((0, 0, 1, 0))
+        else:
+            ttl_us = int(cache.ttl_s * MICROS_PER_SECOND)
+            rows.append((modes[cache.mode], cache.minimum_for(note.model), cache.step_tokens, ttl_us))
+    table = np.array(rows, dtype=np.int64).reshape(-1, 4)
+    return Policies(table[:, 0].astype(np.int8), table[:, 1], table[:, 2], table[:, 3])

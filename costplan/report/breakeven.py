@@ -10,6 +10,7 @@ from rich.text import Text
 
 from costplan.report import numbers
 from costplan.report.numbers import markdown_text, plain
+from costplan.report.screen import put
 from costplan.results.breakeven import Breakeven, Column, CurveRow, Reached, Sensitivity
 from costplan.units import plural
 
@@ -215,7 +216,7 @@ def render_breakeven(document: Breakeven, console: Console, *, verbose: bool = F
         console.print(Text(row), soft_wrap=True)
     if verbose:
         _details(document, console)
-    _put(console, _indented(Text(LEGEND, "dim"), 0))
+    put(console, _indented(Text(LEGEND, "dim"), 0))
     told = "costplan analyze LOG --json plan.json; costplan breakeven --gpus 4xA100 --plan plan.json"
     if document.traffic["volume_assumed"]:
         _line(console, "Next:", told)
@@ -230,9 +231,9 @@ def _columns(document: Breakeven, console: Console) -> None:
         line = f"{name}{spaces[0]}  {spaces[1]}{cells[0]}  {cells[1]}{spaces[2]}  {spaces[3]}{cells[2]}"
         told = f"{model} · {how}"
         beside = cell_len(line) + 2 + cell_len(told) <= console.width
-        _put(console, _indented(Text(line + (f"  {told}" if beside else "")), 0))
+        put(console, _indented(Text(line + (f"  {told}" if beside else "")), 0))
         if not beside:
-            _put(console, _indented(Text(told, "dim"), 4))
+            put(console, _indented(Text(told, "dim"), 4))
 
 
 def _indented(text: Text, indent: int) -> Table:
@@ -312,7 +313,7 @@ def _line(console: Console, label: str, text: str, style: str = "") -> None:
     grid.add_column(no_wrap=True, width=12)
     grid.add_column(overflow="fold")
     grid.add_row(Text(label, "bold"), Text(text, style))
-    _put(console, grid)
+    put(console, grid)
 
 
 def _table(console: Console, rows: list[list[str]], right: tuple[int, ...] = (), indent: int = 0) -> None:
@@ -324,12 +325,4 @@ def _table(console: Console, rows: list[list[str]], right: tuple[int, ...] = (),
         table.add_column(justify="right" if index in right else "left", no_wrap=not last, overflow="ellipsis")
     for row in rows:
         table.add_row(*(Text(" " * indent * (index == 0) + cell) for index, cell in enumerate(row)))
-    _put(console, table)
-
-
-def _put(console: Console, shown: Table) -> None:
-    """Prints without the blanks that pad a wrapped line to the width of the screen."""
-    for segments in console.render_lines(shown, pad=False):
-        line = Text.assemble(*((segment.text, segment.style or "") for segment in segments))
-        line.rstrip()
-        console.print(line, no_wrap=True, overflow="ignore", crop=False)
+    put(console, table)

@@ -4,13 +4,14 @@ import re
 from pathlib import PurePath
 
 from rich.cells import cell_len
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from costplan.report import facts, numbers
 from costplan.report.numbers import plain
+from costplan.report.screen import put
 from costplan.results import AfterTotal, Estimate, GroupRow, Plan, Rung
 from costplan.units import plural
 
@@ -33,15 +34,15 @@ def render_terminal(plan: Plan, console: Console, *, verbose: bool = False) -> N
     _books(plan, console)
     if verbose:
         _origins(plan, console)
-    _put(console, Text(facts.LEGEND, "dim"))
-    _put(console, Text("Next: ", "bold").append(plain(facts.next_step(plan), 200), "not bold"))
+    put(console, Text(facts.LEGEND, "dim"))
+    put(console, Text("Next: ", "bold").append(plain(facts.next_step(plan), 200), "not bold"))
 
 
 def _head(plan: Plan, console: Console) -> None:
     books = plan.ingest
     gap = facts.invoice_gap(plan)
     if gap:
-        _put(console, Text(plain(gap, 400), "bold yellow"))
+        put(console, Text(plain(gap, 400), "bold yellow"))
     names = [plain(PurePath(source.path).name or source.path, 40) for source in plan.inputs]
     files = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
     heads = facts.scale(plan)
@@ -54,7 +55,7 @@ def _head(plan: Plan, console: Console) -> None:
     problems += [plural(books.skipped.total, "record") + " skipped"] if books.skipped.total else []
     trouble = Text("; ".join(problems), "yellow")
     fits = line.cell_len + trouble.cell_len + 3 <= console.width
-    _put(console, line.append(("   " if fits else "\n") if problems else "").append_text(trouble))
+    put(console, line.append(("   " if fits else "\n") if problems else "").append_text(trouble))
     notes = [*plan.warnings[:_WARNINGS], facts.price_change(plan), facts.month_gap(plan)]
     if len(plan.warnings) > _WARNINGS:
         notes.append(f"{len(plan.warnings) - _WARNINGS} more warnings stand in the JSON and Markdown reports.")
@@ -166,7 +167,7 @@ def _money(plan: Plan, console: Console) -> None:
         pair.add_row(*tables)
         tables = [pair]
     for table in tables:
-        _put(console, table)
+        put(console, table)
         console.print()
 
 
@@ -238,9 +239,9 @@ def _print_rows(console: Console, rows: list[_Row], right: tuple[int, ...], acce
         if beside and note:
             _hang(console, line, quiet)
         else:
-            _put(console, line)
+            put(console, line)
             if note:
-                _put(console, Padding(quiet, (0, 0, 0, indent)))
+                put(console, Padding(quiet, (0, 0, 0, indent)))
 
 
 def _hang(console: Console, label: Text, body: Text) -> None:
@@ -249,12 +250,4 @@ def _hang(console: Console, label: Text, body: Text) -> None:
     grid.add_column(no_wrap=True, width=cell_len(label.plain))
     grid.add_column(overflow="fold")
     grid.add_row(label, body)
-    _put(console, grid)
-
-
-def _put(console: Console, shown: RenderableType) -> None:
-    """Prints without the blanks that pad a wrapped line to the width of the screen."""
-    for segments in console.render_lines(shown, pad=False):
-        line = Text.assemble(*((segment.text, segment.style or "") for segment in segments))
-        line.rstrip()
-        console.print(line, no_wrap=True, overflow="ignore", crop=False)
+    put(console, grid)

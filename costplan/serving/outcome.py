@@ -38,3 +38,5 @@ class Outcome:
     """(replicas,) most blocks held by running requests at once."""
     replica_s: float
     """Replica-seconds paid for: replicas x duration, or less with autoscaling."""
+    frontend_s: float = 0.0
+    """Of the time before the first step, what passes outside the scheduler: HTTP, tokenisation, hand-over."""

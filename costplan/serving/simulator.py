@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costplan.errors import CostplanError
-from costplan.serving import blocks, gaps, loop, queues, state, windows
+from costplan.serving import blocks, gaps, loop, queues, routes, state, windows
 from costplan.serving.engine import EngineConfig
 from costplan.serving.outcome import ITL_EDGES_S, Outcome
 from costplan.serving.step_time import StepTime
@@ -23,10 +23,10 @@ from costplan.serving.workload import Workload
 COMPILE_FROM_REQUESTS = 4_000
 Routing = Literal["round-robin", "least-loaded", "prefix-affinity", "shared-queue"]
 _ROUTING = {
-    "round-robin": loop.ROUND_ROBIN,
-    "least-loaded": loop.LEAST_LOADED,
-    "prefix-affinity": loop.PREFIX_AFFINITY,
-    "shared-queue": loop.SHARED_QUEUE,
+    "round-robin": routes.ROUND_ROBIN,
+    "least-loaded": routes.LEAST_LOADED,
+    "prefix-affinity": routes.PREFIX_AFFINITY,
+    "shared-queue": routes.SHARED_QUEUE,
 }
 
 
@@ -67,10 +67,10 @@ def simulate(
     run_state = _state(step, workload, machine, fleet)
     if workload.requests >= COMPILE_FROM_REQUESTS if compiled is None else compiled:
         _compiled().run(machine, fleet, run_state)
-        return _outcome(run_state.requests, run_state.replicas, run_state.totals[0], run_state.itl)
+        return _outcome(step, run_state.requests, run_state.replicas, run_state.totals[0], run_state.itl)
     plain = state.State(*map(_plain, run_state))  # numpy's scalars would cost five times the loop
     loop.run(machine, fleet, plain)
-    return _outcome(_Columns(plain.requests), _Columns(plain.replicas), vars(plain.totals[0]), plain.itl)
+    return _outcome(step, _Columns(plain.requests), _Columns(plain.replicas), vars(plain.totals[0]), plain.itl)
 
 
 def _check(config: EngineConfig, workload: Workload, replicas: int, autoscale: Autoscale | None) -> None:
@@ -162,7 +162,7 @@ def _plain(array: NDArray[Any]) -> list[Any]:
     return array.tolist() if names is None else [_Record(names, row) for row in array.tolist()]
 
 
-def _outcome(requests: Any, replicas: Any, totals: Any, itl: Any) -> Outcome:
+def _outcome(step: StepTime, requests: Any, replicas: Any, totals: Any, itl: Any) -> Outcome:
     def floats(column: Any) -> NDArray[np.float64]:
         return np.array(column, np.float64)
 
@@ -178,7 +178,7 @@ def _outcome(requests: Any, replicas: Any, totals: Any, itl: Any) -> Outcome:
         itl_counts=np.array(itl, np.int64), itl_sum_s=float(totals["gaps_s"]), itl_max_s=float(totals["longest_gap_s"]),
         busy_s=floats(replicas["busy_s"]), steps=np.array(replicas["steps"], np.int64),
         step_tokens=np.array(replicas["tokens"], np.int64), kv_peak_blocks=np.array(replicas["peak"], np.int64),
-        replica_s=float(np.sum(floats(replicas["paid_s"]))),
+        replica_s=float(np.sum(floats(replicas["paid_s"]))), frontend_s=float(step.frontend_s),
     )  # fmt: skip
 
 
@@ -190,7 +190,7 @@ def _compiled() -> ModuleType:
     compile_one: Any = cast(Any, numba).njit(cache=True, error_model="numpy", _nrt=False)
     known: dict[str, Any] = {}
     twin = loop
-    for plain in (blocks, queues, gaps, windows, loop):
+    for plain in (blocks, queues, gaps, windows, routes, loop):
         spec = spec_from_file_location(f"{plain.__name__}_compiled", str(plain.__file__))
         assert spec is not None and spec.loader is not None
         twin = sys.modules[spec.name] = module_from_spec(spec)  # numba finds cached code by module name

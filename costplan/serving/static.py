@@ -66,7 +66,7 @@ def simulate_static(
         itl_edges_s=ITL_EDGES_S, itl_counts=counts,
         itl_sum_s=total_gap, itl_max_s=longest_gap, busy_s=np.array([busy]), steps=np.array([steps]),
         step_tokens=np.array([tokens]), kv_peak_blocks=np.array([-(-peak * max_length // workload.block_size)]),
-        replica_s=clock,
+        replica_s=clock, frontend_s=step.frontend_s,
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """A simulated run -> the figures people ask for; it knows no prices and does not judge how good they are.
 
 Every latency counts from the moment a request was due. TTFT: to the first token. E2E: to the last one. TPOT:
-(E2E - TTFT) / (output tokens - 1), of requests with more than one. ITL: every gap between two tokens. Queue: to the
-start of the step that first works on the request.
+(E2E - TTFT) / (output tokens - 1), of requests with more than one. ITL: every gap between two tokens. Queue: from the
+scheduler's first sight of the request to the start of the step that first works on it (vLLM's request_queue_time).
 """
 
 from dataclasses import dataclass
@@ -106,7 +106,8 @@ def latencies(outcome: Outcome, workload: Workload) -> tuple[Floats, Floats, Flo
     e2e = outcome.done_s - outcome.arrival_s
     gaps = workload.output_tokens - 1
     tpot = np.where(gaps > 0, (e2e - ttft) / np.maximum(gaps, 1), np.nan)
-    return ttft, e2e, tpot, outcome.scheduled_s - outcome.arrival_s
+    queue = np.maximum(outcome.scheduled_s - outcome.arrival_s - outcome.frontend_s, 0.0)  # rounding, at most
+    return ttft, e2e, tpot, queue
 
 
 def spread(values: Floats) -> Spread:

@@ -83,6 +83,7 @@ def test_a_missed_slo_is_exit_code_3_and_the_report_is_there(run: Run) -> None:
         (("--rate", "5", "--routing", "random", *SIZES), 2, "round-robin"),
         (("--rate", "5", "--autoscale", "4:1", *SIZES), 2, "--autoscale 1:4"),
         (("--rate", "5", "--cold-start", "3m", *SIZES), 2, "--autoscale 1:4"),
+        (("--rate", "5", "--routing", "least-loaded", *SIZES), 2, "--replicas 2"),
         (("--rate", "inf", "--requests", "9", "--cv", "2", *SIZES), 2, "all at once"),
         (("--trace", AZURE, "--seed", "3"), 2, "--seed"),
         (("--concurrency", "3", "--requests", "9", "--engine", "naive", *SIZES), 2, "--engine naive"),

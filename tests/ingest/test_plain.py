@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from costplan.engine import Ragged, read_batch
-from costplan.ingest import parse, plain, source
+from costplan.ingest import parse, plain, records, source
 from costplan.ingest.detect import Detected
 from costplan.ingest.features import FeatureBuilder, FeatureSettings
 from costplan.ingest.plain import PlainLines
@@ -175,7 +175,7 @@ def test_splits_of_a_few_bytes_hold_every_line_once():
         for size in (1, 7, 100, 333, len(data)):
             cut = [source.Split(0, log, at, min(at + size, len(data))) for at in range(0, len(data), size)]
             blocks = [
-                bytes(block) for split in cut for _, block in source.line_blocks(split, lambda _line, _why: None, [0])
+                bytes(block) for split in cut for _, block in records.line_blocks(split, lambda _line, _why: None, [0])
             ]
             assert b"".join(blocks) == data
 
@@ -197,12 +197,12 @@ def _record(index: int) -> dict[str, Any]:
     }
 
 
-def _parsed(data: bytes, *, fast: bool, shortest_run: int = 1, block_bytes: int = source.BLOCK_BYTES) -> Any:
+def _parsed(data: bytes, *, fast: bool, shortest_run: int = 1, block_bytes: int = records.BLOCK_BYTES) -> Any:
     """(what a split of the data holds, its columns), read by compiled loops or the general way."""
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         patch.setattr(parse, "COMPILE_FROM_BYTES", 0 if fast else sys.maxsize)
         patch.setattr(plain, "SHORTEST_RUN", shortest_run)
-        patch.setattr(source, "BLOCK_BYTES", block_bytes)
+        patch.setattr(records, "BLOCK_BYTES", block_bytes)
         log = source.Source("log", Path(folder, "log"), "lines", "", len(data))
         log.file.write_bytes(data)
         split = source.Split(0, log, 0, len(data))

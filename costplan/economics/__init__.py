@@ -12,7 +12,10 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from costplan.costing import GROUP_COLUMNS, PARTS, Keyed, Summary
+from costplan.costing import PARTS, Keyed, Summary
+from costplan.economics.groups import COLUMN, TOP, UNPRICED, items, ordered, ranked_users, regroup, rows
+from costplan.economics.sessions import SessionFigures, rates_of, sessions_of
+from costplan.kinds import Kind, model_of
 from costplan.month import Month
 from costplan.prices import RateTable, nearest
 from costplan.results import (
@@ -22,10 +25,7 @@ from costplan.results import (
     Books,
     CostParts,
     Estimate,
-    GroupRow,
     PriceUsed,
-    Rate,
-    Sessions,
     Span,
     UnitEconomics,
     UnpricedBooks,
@@ -37,17 +37,12 @@ from costplan.units import (
     MICROS_PER_SECOND,
     NANOS_PER_USD,
     SECONDS_PER_DAY,
-    SECONDS_PER_MINUTE,
     TOKENS_PER_MTOK,
     plural,
 )
 
-Kind = tuple[str, str, str, str, str, str]
-TOP = 50
-UNPRICED = "no request has a price"
 MIN_CALLS = 100
 """Fewer calls than this make no month that one would plan with."""
-_COLUMN = {name: index for index, name in enumerate(GROUP_COLUMNS)}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -83,11 +78,6 @@ def moment(us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=us)
 
 
-def model_of(kind: Kind) -> str:
-    """The model that answered, else the one asked for."""
-    return kind[2] or kind[1] or "(no model)"
-
-
 def nothing_priced(summary: Summary) -> bool:
     """Calls were made and none has a price: what they cost is unknown, not zero."""
     return summary.counts["unpriced"] > 0 and not summary.counts["priced"]
@@ -96,7 +86,7 @@ def nothing_priced(summary: Summary) -> bool:
 def unpriced_of(summary: Summary, tables: Tables) -> UnpricedBooks:
     """Calls without a price, by model and reason, with their tokens and the nearest known names."""
     found: dict[tuple[str, str, str, str], list[int]] = {}
-    for kind_id, (requests, tokens) in _items(summary.groups["unpriced"]):
+    for kind_id, (requests, tokens) in items(summary.groups["unpriced"]):
         kind = tables.kinds[kind_id]
         key = int(tables.kind_key[kind_id])
         reason = tables.rates.describe(key).unpriced if key in tables.rates.unpriced else NO_USAGE
@@ -162,7 +152,7 @@ def baseline_of(
 ) -> Baseline:
     """Today's cost: at call-date prices, at the price date, and a month of it. `by_hour` starts with today's cost."""
     counts = summary.counts
-    at_price_date = int(summary.groups["kind"].column(_COLUMN["cost_price_date"]).sum())
+    at_price_date = int(summary.groups["kind"].column(COLUMN["cost_price_date"]).sum())
     none = nothing_priced(summary)
     a_month = month.estimate(by_hour.keys, by_hour.column(0), "priced")
     a_month = unknown("USD/month", UNPRICED) if none else a_month
@@ -186,26 +176,6 @@ def baseline_of(
         output_tokens=counts["output_tokens"],
         reasoning_tokens=counts["reasoning_tokens"],
         cost_by=CostParts(**dict(zip(PARTS, parts, strict=True))),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class SessionFigures:
-    """What is kept of all sessions; quantiles as in `Sessions`."""
-
-    count: int
-    cost_nanos: int
-    steps: dict[str, float]
-    cost_usd: dict[str, float]
-
-
-def session_figures(sessions: list[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> SessionFigures:
-    """Steps and costs of all sessions, given bucket by bucket, summed up."""
-    steps, cost = (np.sort(np.concatenate([part[column] for part in sessions])) for column in (0, 1))
-    if not len(steps):
-        return SessionFigures(0, 0, {}, {})
-    return SessionFigures(
-        len(steps), int(cost.sum()), _quantiles(steps.astype(np.float64)), _quantiles(cost / NANOS_PER_USD)
     )
 
 
@@ -244,25 +214,25 @@ def unit_economics_of(
         ),
         per_mtok_blended=_ratio(cost * TOKENS_PER_MTOK, tokens, "USD/Mtok", "no priced tokens"),
         margin_per_user=margin_per_user,
-        by_model=_rows(_regroup(kinds, [model_of(kind) for kind in tables.kinds]), cost),
-        by_call_site=_rows(
-            {tables.site_label[key]: sums for key, sums in _items(sites)},
+        by_model=rows(regroup(kinds, [model_of(kind) for kind in tables.kinds]), cost),
+        by_call_site=rows(
+            {tables.site_label[key]: sums for key, sums in items(sites)},
             cost,
-            {tables.site_label[key]: tables.site_note[key] for key, _ in _items(sites)},
+            {tables.site_label[key]: tables.site_note[key] for key, _ in items(sites)},
         ),
-        by_user=_ranked_users(groups["user"], cost),
-        by_tag=_rows(_regroup(groups["tag"], tables.tags) if "tag" in groups else {}, cost),
-        by_hour=_ordered({f"{key:02d}": sums for key, sums in _items(groups["hour"])}, cost),
-        by_operation=_rows(_regroup(kinds, [kind[4] for kind in tables.kinds]), cost),
-        by_day=_ordered(
+        by_user=ranked_users(groups["user"], cost),
+        by_tag=rows(regroup(groups["tag"], tables.tags) if "tag" in groups else {}, cost),
+        by_hour=ordered({f"{key:02d}": sums for key, sums in items(groups["hour"])}, cost),
+        by_operation=rows(regroup(kinds, [kind[4] for kind in tables.kinds]), cost),
+        by_day=ordered(
             {
                 moment(key * SECONDS_PER_DAY * MICROS_PER_SECOND).date().isoformat(): sums
-                for key, sums in _items(groups["day"])
+                for key, sums in items(groups["day"])
             },
             cost,
         ),
-        sessions=_sessions(summary, sessions),
-        rates=_rates(summary, tables, volume.weight),
+        sessions=sessions_of(summary, sessions, priceless=none),
+        rates=rates_of(summary, tables.kinds, volume.weight),
     )
 
 
@@ -278,123 +248,13 @@ def margin_of(summary: Summary, baseline: Baseline, revenue_per_user: float) -> 
         return unknown("USD/user/month", "the log names no users")
     if month.value is None or month.low is None or month.high is None:
         return unknown("USD/user/month", month.note)
-    cost = int(users.column(_COLUMN["cost_price_date"]).sum()) / NANOS_PER_USD / len(users.keys)
+    cost = int(users.column(COLUMN["cost_price_date"]).sum()) / NANOS_PER_USD / len(users.keys)
     months = 1 / in_log if in_log else 0.0
     value, low, high = (revenue_per_user - cost * months * usd for usd in (month.value, month.high, month.low))
     return Estimate(
         value=value, low=low, high=high, unit="USD/user/month", basis="assumed",
         note="revenue as given; the users of the log, as if no others came in a month",
     )  # fmt: skip
-
-
-Sums = NDArray[np.int64]
-
-
-def _items(group: Keyed) -> list[tuple[int, Sums]]:
-    return [(int(key), sums) for key, sums in zip(group.keys, group.sums, strict=True)]
-
-
-def _regroup(group: Keyed, names: list[str]) -> dict[str, Sums]:
-    found: dict[str, Sums] = {}
-    for key, sums in _items(group):
-        name = names[key]
-        found[name] = found[name] + sums if name in found else sums
-    return found
-
-
-def _row(key: str, sums: Sums, cost: float, note: str = "") -> GroupRow:
-    value = {name: int(sums[index]) for name, index in _COLUMN.items()}
-    usd = value["cost"] / NANOS_PER_USD
-    unpriced = bool(value["unpriced"]) and not value["cost"]
-    return GroupRow(
-        key=key, requests=value["requests"], cost_usd=None if unpriced else usd,
-        share=None if unpriced else usd / cost if cost else 0.0,
-        input_tokens=value["input"], output_tokens=value["output"], cache_read_tokens=value["cache_read"],
-        failed=value["failed"], unpriced=value["unpriced"], note=note or (UNPRICED if unpriced else ""),
-    )  # fmt: skip
-
-
-def _rows(groups: dict[str, Sums], cost: float, notes: dict[str, str] | None = None) -> list[GroupRow]:
-    """Most expensive first; what is below the TOP is summed into one row, so that the rows add up to the total."""
-    ranked = sorted(groups.items(), key=lambda item: (-int(item[1][_COLUMN["cost"]]), -int(item[1][0]), item[0]))
-    rows = [_row(key, sums, cost, (notes or {}).get(key, "")) for key, sums in ranked[:TOP]]
-    if len(ranked) > TOP:
-        rest = np.array([sums for _, sums in ranked[TOP:]]).sum(axis=0)
-        rows.append(_row(f"({len(ranked) - TOP} more)", rest, cost))
-    return rows
-
-
-def _ordered(groups: dict[str, Sums], cost: float) -> list[GroupRow]:
-    return [_row(key, groups[key], cost) for key in sorted(groups)]
-
-
-def _ranked_users(users: Keyed, cost: float) -> list[GroupRow]:
-    """Users appear by rank of spend, never by name."""
-    order = np.lexsort((users.keys, -users.column(0), -users.column(_COLUMN["cost"])))
-    rows = [_row(f"user-{rank + 1:03d}", users.sums[index], cost) for rank, index in enumerate(order[:TOP])]
-    if len(order) > TOP:
-        rows.append(_row(f"({len(order) - TOP} more)", users.sums[order[TOP:]].sum(axis=0), cost))
-    return rows
-
-
-def _sessions(summary: Summary, sessions: SessionFigures) -> Sessions | None:
-    if not sessions.count:
-        return None
-    counts = summary.counts
-    names = ("history", "tools", "tool_result", "system", "user")
-    total = sum(counts[f"{name}_chars"] for name in names)
-
-    def share(name: str) -> float | None:
-        return counts[f"{name}_chars"] / total if total else None
-
-    return Sessions(
-        sessions=sessions.count,
-        steps=sessions.steps,
-        cost_usd={} if nothing_priced(summary) else sessions.cost_usd,
-        history_share=share("history"),
-        tools_share=share("tools"),
-        tool_results_share=share("tool_result"),
-        system_share=share("system"),
-    )
-
-
-def _quantiles(values: NDArray[np.float64]) -> dict[str, float]:
-    p50, p95, p99 = (float(v) for v in np.quantile(values, (0.5, 0.95, 0.99)))
-    return {"p50": p50, "p95": p95, "p99": p99, "max": float(values.max()), "mean": float(values.mean())}
-
-
-def _rates(summary: Summary, tables: Tables, weight: float) -> list[Rate]:
-    """Peak and p99 per minute and model over all minutes of the log; those without a request count as zeros."""
-    group = summary.groups["minute"]
-    if not len(group.keys):
-        return []
-    first, last = (us // (SECONDS_PER_MINUTE * MICROS_PER_SECOND) for us in (summary.time_min, summary.time_max))
-    minute, kind = group.keys >> 20, group.keys & ((1 << 20) - 1)
-    models = [model_of(kind) for kind in tables.kinds]
-    kinds_of: dict[str, list[int]] = {}
-    for number in np.unique(kind):
-        kinds_of.setdefault(models[int(number)], []).append(int(number))
-    rates: list[Rate] = []
-    for model, numbers in kinds_of.items():
-        mine = np.isin(kind, numbers)
-        starts = np.flatnonzero(np.concatenate([[True], np.diff(minute[mine]) != 0]))
-        sums = np.add.reduceat(group.sums[mine], starts, axis=0) * weight
-        requests, tokens = (np.sort(sums[:, column])[::-1] for column in (0, 1))
-        rates.append(
-            Rate(
-                model=model, requests_min_peak=round(requests[0]), requests_min_p99=_p99(requests, last - first + 1),
-                tokens_min_peak=round(tokens[0]), tokens_min_p99=_p99(tokens, last - first + 1),
-            )
-        )  # fmt: skip
-    return sorted(rates, key=lambda rate: (-rate.tokens_min_peak, rate.model))
-
-
-def _p99(busy: NDArray[np.float64], minutes: int) -> float:
-    """The 99th percentile (linear) of `minutes` values: those in `busy`, largest first, and zeros."""
-    place = 0.01 * (minutes - 1)
-    index = int(place)
-    upper, lower = (float(busy[i]) if i < len(busy) else 0.0 for i in (index, index + 1))
-    return upper + (lower - upper) * (place - index)
 
 
 def at_price_date(per_call: Estimate, baseline: Baseline) -> Estimate:
@@ -409,7 +269,7 @@ def at_price_date(per_call: Estimate, baseline: Baseline) -> Estimate:
 def prices_of(summary: Summary, tables: Tables) -> list[PriceUsed]:
     """Every price that was applied, with its date and source."""
     rows: list[PriceUsed] = []
-    for packed, (requests, _) in _items(summary.groups["rates"]):
+    for packed, (requests, _) in items(summary.groups["rates"]):
         key, rate_row = packed >> 32, packed & 0xFFFFFFFF
         if not requests or key in tables.rates.unpriced:
             continue
