@@ -24,7 +24,7 @@ app = typer.Typer(
 Logs = Annotated[list[str], typer.Argument(help="Log files, directories, quoted globs, or - for stdin.", metavar="LOG")]
 Format = Annotated[
     str | None,
-    typer.Option("--format", help="Read the logs as this dialect (README: log formats).", metavar="NAME"),
+    typer.Option("--format", help="Read the logs as this dialect (docs/formats.md).", metavar="NAME"),
 ]
 Map = Annotated[
     list[str] | None,
