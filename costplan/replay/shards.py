@@ -148,7 +148,7 @@ def _together(
             settled,
             k,
         )
-        worker = context.Process(target=_work, args=(*arguments, k), daemon=True)
+        worker = context.Process(target=_work, args=(*arguments, settled, k), daemon=True)
         worker.start()
         theirs.close()
         workers.append(worker)
@@ -241,4 +241,4 @@ def _allow_open_files() -> None:
 
 def _utc(start_s: float) -> str:
     moment = datetime.now(UTC) + timedelta(seconds=start_s - monotonic())
-    return moment.isoformat(timespec="milliseconds")
+    return moment.isoformat(timespec="microseconds")
