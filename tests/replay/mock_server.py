@@ -44,7 +44,7 @@ import urllib.request
 import zlib
 from collections import deque
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
@@ -335,6 +335,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        self.fd: int = transport.get_extra_info("socket").fileno()
         self.mock.connections.add(self)
         self.mock.opened += 1
         self.number = self.mock.opened
@@ -371,7 +372,8 @@ class Connection(asyncio.Protocol):
         authorization = self.headers.get(b"authorization", b"").decode("latin-1")
         self.url, self.headers, self.body, self.headers_sent = b"", {}, [], False
         if path in ("/v1/chat/completions", "/v1/completions"):
-            self.generate(path, body, authorization, arrival_s)
+            # after what else has come by now has been noted
+            self.mock.loop.call_soon(self.generate, path, body, authorization, arrival_s)
         else:
             self.other(method.decode(), path, body)
 
@@ -461,8 +463,15 @@ class Connection(asyncio.Protocol):
         return b"connection: close\r\n" if self.closing or self.mock.options.framing == "close" else b""
 
     def send(self, data: bytes) -> None:
-        if not self.gone:
-            self.transport.write(data)
+        """To the kernel at once: uvloop's transport would write at the end of the loop's turn."""
+        if self.gone or self.transport.is_closing():
+            return
+        sent = 0
+        if not self.transport.get_write_buffer_size():
+            with suppress(OSError):
+                sent = os.write(self.fd, data)
+        if sent < len(data):
+            self.transport.write(data[sent:])
 
     def free(self) -> None:
         if self.answer is not None:
