@@ -372,8 +372,9 @@ class Connection(asyncio.Protocol):
         authorization = self.headers.get(b"authorization", b"").decode("latin-1")
         self.url, self.headers, self.body, self.headers_sent = b"", {}, [], False
         if path in ("/v1/chat/completions", "/v1/completions"):
-            # after what else has come by now has been noted
-            self.mock.loop.call_soon(self.generate, path, body, authorization, arrival_s)
+            # later, where there is time: the arrival of others is to be noted first
+            delay_s = min(0.002, self.mock.options.ttft_ms / 10e3)
+            self.mock.loop.call_later(delay_s, self.generate, path, body, authorization, arrival_s)
         else:
             self.other(method.decode(), path, body)
 
