@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import wait
@@ -100,10 +100,8 @@ def _run(
         stack.callback(os.close, lines)
         bodies: memoryview[int] = memoryview(b"")
         if script.bodies.stat().st_size:
-            opened = stack.enter_context(script.bodies.open("rb"))
-            held = stack.enter_context(closing(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)))
-            bodies = memoryview(held)
-            stack.callback(bodies.release)
+            with script.bodies.open("rb") as opened:  # unmapped with the last view of it
+                bodies = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
         runner = stack.enter_context(asyncio.Runner(loop_factory=_loop_factory()))
         return runner.run(
             play_rows(
