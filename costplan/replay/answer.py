@@ -107,7 +107,7 @@ class Answer:
                 self._event(at_s, line[5:])
 
     def end(self, at_s: float) -> None:
-        """Nothing more will come: reads what had no end of line."""
+        """Nothing more will come: reads what had no end of line, as far as it is whole."""
         data = b"".join(self._parts)
         self._parts.clear()
         if self.broken or not data:
@@ -115,11 +115,15 @@ class Answer:
         if not self.plain:
             if data[:5] == b"data:":
                 self._event(at_s, data[5:])
-        elif (chunk := _read(data)) is None or not (chunk.choices or chunk.error or chunk.object == "error"):
-            self.broken = True
-        else:
-            self._take(chunk)
-            self.ended = True
+                self.broken = False  # half a line
+            return
+        try:
+            chunk = _decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return
+        self._take(chunk)
+        self.ended = bool(chunk.choices)
+        self.broken = not self.ended and not self.error
 
     def _event(self, at_s: float, payload: bytes) -> None:
         self.streamed = True
@@ -155,13 +159,6 @@ class Answer:
         if chunk.error is not None or chunk.object == "error":
             self.error = True
         return said
-
-
-def _read(payload: bytes) -> _Chunk | None:
-    try:
-        return _decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
 
 
 def _thinks_or_calls(message: _Message) -> bool:

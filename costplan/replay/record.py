@@ -46,7 +46,7 @@ def verdict(exchange: Exchange) -> str:
         return trouble or "bad_answer"
     if answer.error:
         return "server_error"
-    if answer.broken:
+    if answer.broken or (answer.seen and not answer.streamed and not answer.plain):
         return "bad_answer"
     if answer.complete:
         return ""

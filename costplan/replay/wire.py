@@ -228,7 +228,7 @@ class Connection(asyncio.Protocol):
             self.wires.connect(exchange, self.body)
             return
         self.now = monotonic()
-        ended = "connection_closed" if exchange.first_byte_s is None else "stream_ended_early"
+        ended = "connection_closed" if exchange.status is None else "stream_ended_early"
         self.finish(reason_of(exc) if exc is not None else ended, keep=False)
 
     def finish(self, trouble: str, *, keep: bool) -> None:

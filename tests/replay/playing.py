@@ -67,6 +67,7 @@ def canned(*answers: bytes, linger: bool = False) -> Generator[str]:
         while True:
             connection, _ = listener.accept()
             if ended.is_set():
+                held.append(connection)
                 break
             if read_request(connection) and waiting:
                 connection.sendall(waiting.pop(0))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from costplan.replay.script import Load
-from tests.replay.mock_server import mock_server
+from tests.replay.mock_server import MockProcess, mock_server
 from tests.replay.playing import LOCAL, body, canned, played, records, script_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -154,8 +154,7 @@ def interrupted(folder: Path, processes: int) -> None:
     script_of(folder, [body(max_tokens=100, ignore_eos=True)] * 40)
     with mock_server(ttft_ms=10, itl_ms=20) as server:
         client = in_another_process(folder, server.url, f"Load(processes={processes}, concurrency=4)")
-        while len(server.stats()["requests"]) < 4:
-            time.sleep(0.02)
+        wait_for(server, client, 4)
         time.sleep(0.3)
         client.send_signal(signal.SIGINT)
         said = client.communicate(timeout=20)[0]
@@ -171,8 +170,7 @@ def test_a_killed_client_leaves_what_had_ended(tmp_path: Path):
     for processes in (1, 2):
         with mock_server(ttft_ms=20, itl_ms=1) as server:
             client = in_another_process(tmp_path, server.url, f"Load(processes={processes}, concurrency=4)")
-            while len(server.stats()["requests"]) < 120:
-                time.sleep(0.02)
+            wait_for(server, client, 120)
             client.kill()
             client.communicate()
         parts = [*tmp_path.glob("requests*.jsonl")]
@@ -202,6 +200,12 @@ except KeyboardInterrupt:
 """
     command = [sys.executable, "-c", code]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
+
+
+def wait_for(server: MockProcess, client: "subprocess.Popen[str]", requests: int) -> None:
+    while len(server.stats()["requests"]) < requests:
+        assert client.poll() is None, client.communicate()[0]
+        time.sleep(0.02)
 
 
 def answer(lines: str, body_text: str) -> bytes:
