@@ -36,6 +36,7 @@ import hashlib
 import json
 import os
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -92,6 +93,8 @@ class MockOptions:
     """Of streams: chunked, or close: neither length nor chunks, the end of the connection is the end."""
     keep_alive_s: float = 0.0
     """An idle connection is closed after so long; 0 = never."""
+    certificate: str = ""
+    """PEM file of a key and its certificate: TLS."""
     fault: str = ""
     fault_every: int = 1
     fault_tokens: int = 2
@@ -468,7 +471,7 @@ class Connection(asyncio.Protocol):
         if self.gone or self.transport.is_closing():
             return
         sent = 0
-        if not self.transport.get_write_buffer_size():
+        if not self.mock.options.certificate and not self.transport.get_write_buffer_size():
             with suppress(OSError):
                 sent = os.write(self.fd, data)
         if sent < len(data):
@@ -574,7 +577,13 @@ def metrics(mock: Mock) -> str:
 async def serve(options: MockOptions) -> None:
     """Listens until it is killed."""
     mock = Mock(options)
-    server = await mock.loop.create_server(lambda: Connection(mock), "127.0.0.1", options.port, backlog=4096)
+    context = None
+    if options.certificate:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(options.certificate)
+    server = await mock.loop.create_server(
+        lambda: Connection(mock), "127.0.0.1", options.port, backlog=4096, ssl=context
+    )
     gc.freeze()
     gc.disable()
     print(f"listening on 127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)

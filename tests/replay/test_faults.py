@@ -212,7 +212,8 @@ def answer(lines: str, body_text: str) -> bytes:
     return lines.replace("\n", "\r\n").encode() + body_text.encode()
 
 
-STREAM = 'data: {"choices": [{"text": "a"}]}\n\ndata: {"choices": [{"text": "b", "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+STREAM = 'data: {"choices": [{"text": "a"}]}\n\n'
+STREAM += 'data: {"choices": [{"text": "b", "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
 CHUNKED = "".join(f"{len(part):x}\r\n{part}\r\n" for part in (STREAM[:7], STREAM[7:50], STREAM[50:])) + "0\r\n\r\n"
 LENGTH = len(STREAM)
 LIBERAL: dict[str, Any] = {
