@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 READ_BYTES = 4 << 20
 """aiohttp's own 64 KiB stops the reading of long answers (vLLM issue 39963)."""
 IDLE_S = 300.0
+CLOSE_S = 0.1
+"""TLS says goodbye in a few turns of the loop that nobody can wait for (aiohttp's documentation, Graceful Shutdown)."""
 
 
 def needed(address: Address) -> bool:
@@ -91,6 +93,7 @@ class ProxiedWires:
             task.cancel()
         if self.session is not None:
             await self.session.close()
+            await asyncio.sleep(CLOSE_S)
 
     async def _sent(self, _session: Any, context: SimpleNamespace, _params: Any) -> None:
         exchange: Exchange = context.trace_request_ctx

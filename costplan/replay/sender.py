@@ -25,7 +25,6 @@ from costplan.replay.record import base, encode, read_pieces, record_of
 from costplan.replay.script import Load, Script, Target
 from costplan.replay.wire import Exchange, TcpWires, Wires, address_of
 
-EARLY_S = 0.0001
 SPIN_S = 0.0012
 """Timers of the loop count whole milliseconds: the last one before a send is waited for turn by turn."""
 READ_S = 0.0005
@@ -170,7 +169,7 @@ class Sender:
     def turn(self) -> None:
         """Everything that is due goes out together."""
         self.timer = None
-        limit_s = monotonic() + EARLY_S
+        limit_s = monotonic()
         while self.thinking and self.thinking[0][0] <= limit_s and not self.stopped:
             due_s, row = heappop(self.thinking)
             self.follow(due_s, row)

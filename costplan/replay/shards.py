@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from costplan.errors import CostplanError
 from costplan.replay.health import client_facts, connections_for, processes_for
+from costplan.replay.proxied import needed
 from costplan.replay.script import Load, Script, Target
 from costplan.replay.sender import Played, Start, play_rows
 from costplan.replay.wire import address_of
@@ -102,7 +103,7 @@ def _run(
         if script.bodies.stat().st_size:
             with script.bodies.open("rb") as opened:  # unmapped with the last view of it
                 bodies = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
-        runner = stack.enter_context(asyncio.Runner(loop_factory=_loop_factory()))
+        runner = stack.enter_context(asyncio.Runner(loop_factory=_loop_factory(target)))
         work = play_rows(
             script, rows, target, load, bodies=bodies, lines=lines, connections=connections, start=start,
             failed=failed, progress=progress,
@@ -110,7 +111,10 @@ def _run(
         return runner.run(work)
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def _loop_factory(target: Target) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is; it cannot be closed while a peer owes the end of a TLS connection, asyncio's own can."""
+    if needed(address_of(target)):
+        return None
     try:
         import uvloop
     except ModuleNotFoundError as error:
@@ -196,7 +200,7 @@ def _work(
     script: Script, rows: NDArray[np.int64], target: Target, load: Load, records: Path, connections: int, pipe: Any,
     failures: Any, settled: Any, k: int,
 ) -> None:  # fmt: skip
-    """A process of its own: an interrupt comes from its parent, once, not from the terminal; it ends with its parent."""
+    """A process of its own: an interrupt comes from its parent, not from the terminal; it ends with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = os.getppid()
     if hasattr(os, "setpgrp"):

@@ -177,22 +177,15 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_through_tls_the_records_are_the_same(tmp_path: Path, certificate: Path):
-    faults = ["http_429", "reset", "half_close", "stall", "garbage_http", "garbage_json"]
+    faults = {
+        "http_429": "http_429", "reset": "connection_reset", "half_close": "stream_ended_early", "stall": "stalled",
+        "garbage_http": "bad_answer", "garbage_json": "bad_answer",
+    }  # fmt: skip
     bodies = [body(), *(body(mock_fault=fault) for fault in faults), body(stream=False)]
     load = replace(LOCAL, stall_s=0.4, collect=True)
     with mock_server(ttft_ms=30, itl_ms=5, certificate=str(certificate)) as server:
         facts, found = played(tmp_path, server.url.replace("http:", "https:"), script_of(tmp_path, bodies), load)
-    reasons = [record.get("reason", "") for record in found]
-    assert reasons == [
-        "",
-        "http_429",
-        "connection_reset",
-        "stream_ended_early",
-        "stalled",
-        "bad_answer",
-        "bad_answer",
-        "",
-    ]
+    assert [record.get("reason", "") for record in found] == ["", *faults.values(), ""]
     whole = found[0]
     assert whole["text"] == " tok" * 5 and whole["output_tokens"] == 5 and len(whole["gaps_s"]) == 4
     assert whole["dispatched_s"] < whole["sent_s"] < whole["first_byte_s"] and whole["first_token_s"] > 0.03
