@@ -3,7 +3,8 @@
     python -m benchmarks.replay [bias] [lateness] [ceiling] [peers]
 
 Everything runs on this machine, client and server on the same cores: a quiet machine is needed for the figures to mean
-anything. The truth is the mock's own (tests/replay/mock_server.py): from the request's arrival to the first token's write.
+anything. The truth is the mock's own (tests/replay/mock_server.py), from the arrival of a request to the
+write of its first token.
 """
 
 import argparse
@@ -57,9 +58,8 @@ def main() -> None:
 def bias() -> None:
     """Reported against true TTFT and TPOT at 1, 50 and 500 in flight."""
     print(f"closed loop, truth TTFT {TTFT_MS} ms, ITL {ITL_MS} ms, {TOKENS} tokens; means in ms")
-    print(
-        f"{'in flight':>9}{'requests':>9}{'TTFT':>8}{'p99':>8}{'from send':>10}{'server':>8}{'TPOT':>7}{'server':>7}{'CPU':>6}  valid"
-    )
+    names = f"{'TTFT':>8}{'p99':>8}{'from send':>10}{'server':>8}{'TPOT':>7}{'server':>7}{'CPU':>6}  valid"
+    print(f"{'in flight':>9}{'requests':>9}{names}")
     for concurrency, requests in ((1, 8), (50, 300), (500, 1500)):
         with mock_server(ttft_ms=TTFT_MS, itl_ms=ITL_MS) as server:
             ran = run(server, np.zeros(requests), Load(concurrency=concurrency), TOKENS)
@@ -78,9 +78,8 @@ def bias() -> None:
 def lateness() -> None:
     """When requests came, by the server's clock and by the client's, against when they were due."""
     print("open loop: later than due, ms")
-    print(
-        f"{'req/s':>6}{'requests':>9}  {'server p50':>10}{'p99':>7}{'max':>7}  {'client p50':>10}{'p99':>7}{'max':>7}  valid"
-    )
+    names = "".join(f"  {f'{who} p50':>10}{'p99':>7}{'max':>7}" for who in ("server", "client"))
+    print(f"{'req/s':>6}{'requests':>9}{names}  valid")
     for due_s in (spread(300, 14.5, bursts_s=(0.005, 0.02, 0.05)), spread(600, 2.9, bursts_s=(0.005,) * 8)):
         with mock_server(ttft_ms=TTFT_MS, itl_ms=ITL_MS) as server:
             ran = run(server, due_s, Load(), 10)
@@ -153,8 +152,8 @@ def peers() -> None:
     print("peers, 50 in flight, 300 requests: reported mean TTFT, ms")
     common = ["--num-prompts", "300", "--max-concurrency", "50"]
     for name, module, command, pattern in (
-        ("vllm bench serve", "vllm", ["vllm", "bench", "serve", "--backend", "openai", "--model", "mock", "--dataset-name",
-         "random", "--random-input-len", "16", "--random-output-len", str(TOKENS), *common, "--base-url"],
+        ("vllm bench serve", "vllm", ["vllm", "bench", "serve", "--backend", "openai", "--model", "mock",
+         "--dataset-name", "random", "--random-input-len", "16", "--random-output-len", str(TOKENS), *common, "--base-url"],
          r"Mean TTFT \(ms\):\s+([\d.]+)"),
         ("aiperf", "aiperf", ["aiperf", "profile", "-m", "mock", "--endpoint-type", "completions", "--streaming",
          "--concurrency", "50", "--request-count", "300", "--url"], r"Time to First Token[^\d]*([\d.]+)"),
@@ -194,18 +193,15 @@ def run(server: MockProcess, due_s: np.ndarray[Any, Any], load: Load, tokens: in
 
 def body(row: int, tokens: int) -> bytes:
     """A request that no other equals."""
-    return json.dumps(
-        {"model": "mock", "prompt": [row % 50_000, *range(1, 8)], "max_tokens": tokens, "ignore_eos": True, "stream": True,
-         "stream_options": {"include_usage": True}, "user": str(row)}
-    ).encode()  # fmt: skip
+    prompt = [row % 50_000, *range(1, 8)]
+    asked = {"model": "mock", "prompt": prompt, "max_tokens": tokens, "ignore_eos": True, "user": str(row)}
+    return json.dumps(asked | {"stream": True, "stream_options": {"include_usage": True}}).encode()
 
 
 def spread(requests: int, seconds: float, *, bursts_s: Iterable[float]) -> np.ndarray[Any, Any]:
     """Poisson arrivals and bursts of 25, each within so many seconds."""
     rng = np.random.default_rng(4)
-    bursts = [
-        np.sort(rng.uniform(0, length, 25)) + at for length, at in zip(bursts_s, rng.uniform(0.1, 0.9, 99) * seconds)
-    ]
+    bursts = [rng.uniform(0, length, 25) + rng.uniform(0.1, 0.9) * seconds for length in bursts_s]
     single = rng.uniform(0, seconds, requests - 25 * len(bursts))
     return np.sort(np.concatenate([*bursts, single]))
 

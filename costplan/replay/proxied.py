@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 READ_BYTES = 4 << 20
 """aiohttp's own 64 KiB stops the reading of long answers (vLLM issue 39963)."""
 IDLE_S = 300.0
+HEADERS = {"User-Agent": "costplan", "Content-Type": "application/json", "Accept-Encoding": "identity"}
+"""A compressed stream comes in lumps."""
 CLOSE_S = 0.1
 """TLS says goodbye in a few turns of the loop that nobody can wait for (aiohttp's documentation, Graceful Shutdown)."""
 
@@ -70,7 +72,7 @@ class ProxiedWires:
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=None, keepalive_timeout=IDLE_S),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-            headers={"User-Agent": "costplan", "Content-Type": "application/json"} | self.target.headers,
+            headers=HEADERS | self.target.headers,
             read_bufsize=READ_BYTES, trust_env=self.trust_env, trace_configs=[trace],
         )  # fmt: skip
 
@@ -145,8 +147,8 @@ def _trouble(error: Exception) -> str:
         case aiohttp.ServerDisconnectedError():
             return "connection_closed"
         case aiohttp.ClientPayloadError():
-            reset = isinstance(error.__cause__, ConnectionError)
-            return "connection_reset" if reset else "stream_ended_early"
+            # its cause is the parser's complaint; the socket's own stands in the text
+            return "connection_reset" if "ConnectionResetError" in str(error) else "stream_ended_early"
         case aiohttp.ClientOSError():
             return reason_of(error)
         case _:

@@ -49,6 +49,7 @@ from contextlib import contextmanager, suppress
 from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 BLOCK = 16
 VOCABULARY = 50_000
@@ -370,7 +371,7 @@ class Connection(asyncio.Protocol):
         arrival_s = time.monotonic()
         if self.idle is not None:
             self.idle.cancel()
-        method, path, body = self.parser.get_method(), self.url.decode().partition("?")[0], b"".join(self.body)
+        method, path, body = self.parser.get_method(), urlsplit(self.url.decode()).path, b"".join(self.body)
         self.closing = self.headers.get(b"connection", b"").lower() == b"close"
         authorization = self.headers.get(b"authorization", b"").decode("latin-1")
         self.url, self.headers, self.body, self.headers_sent = b"", {}, [], False

@@ -199,3 +199,17 @@ def test_a_certificate_that_nobody_signed_is_refused(
     with mock_server(certificate=str(certificate)) as server:
         _, (found,) = played(tmp_path, server.url.replace("http:", "https:"), script_of(tmp_path, [body()]))
     assert (found["state"], found["reason"]) == ("failed", "tls_failed")
+
+
+def test_a_proxy_in_the_environment_is_used_but_not_for_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The proxy here is the mock itself: it is asked for http://far.example/v1/completions and ignores the host."""
+    with mock_server(ttft_ms=20) as server:
+        monkeypatch.setenv("http_proxy", server.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        _, (far,) = played(tmp_path, "http://far.example", script_of(tmp_path, [body()]))
+        _, (near,) = played(tmp_path, server.url, script_of(tmp_path, [body()]))
+        seen = server.stats()["requests"]
+    assert (far["state"], near["state"]) == ("completed", "completed") and len(seen) == 2
+    assert far["output_tokens"] == near["output_tokens"] == 5
+    assert far["reused_connection"] is False and "reused_connection" not in near
