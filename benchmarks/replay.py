@@ -153,7 +153,8 @@ def peers() -> None:
     common = ["--num-prompts", "300", "--max-concurrency", "50"]
     for name, module, command, pattern in (
         ("vllm bench serve", "vllm", ["vllm", "bench", "serve", "--backend", "openai", "--model", "mock",
-         "--dataset-name", "random", "--random-input-len", "16", "--random-output-len", str(TOKENS), *common, "--base-url"],
+         "--dataset-name", "random", "--random-input-len", "16", "--random-output-len", str(TOKENS), *common,
+         "--base-url"],
          r"Mean TTFT \(ms\):\s+([\d.]+)"),
         ("aiperf", "aiperf", ["aiperf", "profile", "-m", "mock", "--endpoint-type", "completions", "--streaming",
          "--concurrency", "50", "--request-count", "300", "--url"], r"Time to First Token[^\d]*([\d.]+)"),

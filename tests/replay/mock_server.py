@@ -56,6 +56,7 @@ VOCABULARY = 50_000
 TTFT_BUCKETS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 SERVER_ERRORS = {401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests", 500: "Internal Server Error"}
 EARLY_S = 0.0003  # what is due so soon goes out with the others
+AT_ONCE = 16  # tokens that leave before it is looked whether something came
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +117,11 @@ class Mock:
         self.waiting: deque[Answer] = deque()
         words = [f" {word}" for word in options.answer.split()] or [" tok"]
         self.chunks = {chat: [event(options, chunk(chat, word)) for word in words] for chat in (False, True)}
+        self.finishes = {
+            (chat, reason): event(options, chunk(chat, "", reason))
+            for chat in (False, True)
+            for reason in ("stop", "length")
+        }
         self.reset()
 
     def reset(self) -> None:
@@ -146,7 +152,7 @@ class Mock:
         self.timer, self.timer_s = None, float("inf")
         limit = time.monotonic() + EARLY_S
         due: list[Answer] = []
-        while self.heap and self.heap[0][0] <= limit:
+        while self.heap and self.heap[0][0] <= limit and len(due) < AT_ONCE:
             due.append(heappop(self.heap)[2])
         before = self.counters["generation"]
         self.timer_s = float("-inf")  # steps arm nothing
@@ -264,9 +270,9 @@ class Answer:
 
     def end(self) -> bytes:
         options = self.mock.options
-        out = event(options, chunk(self.chat, "", self.reason()))
+        out = self.mock.finishes[self.chat, self.reason()]
         if (self.request.get("stream_options") or {}).get("include_usage") and self.fault != "no_usage":
-            out += event(options, json.dumps({"id": "mock", "choices": [], "usage": self.usage}))
+            out += event(options, f'{{"id": "mock", "choices": [], "usage": {json.dumps(self.usage)}}}')
         return out + event(options, "[DONE]") + (b"" if options.framing == "close" else b"0\r\n\r\n")
 
     def whole(self) -> None:
