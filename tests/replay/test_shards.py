@@ -192,9 +192,7 @@ def test_through_tls_the_records_are_the_same(tmp_path: Path, certificate: Path)
     assert facts.opened_late == facts.connections > 0
 
 
-def test_a_certificate_that_nobody_signed_is_refused(
-    tmp_path: Path, certificate: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_an_unknown_certificate_is_refused(tmp_path: Path, certificate: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("SSL_CERT_FILE")
     with mock_server(certificate=str(certificate)) as server:
         _, (found,) = played(tmp_path, server.url.replace("http:", "https:"), script_of(tmp_path, [body()]))
