@@ -60,10 +60,11 @@ def answer_tokens(script: Script) -> NDArray[np.float64]:
 def client_facts(played: Sequence[Played], started_at: str) -> ClientFacts:
     """All processes together: latenesses as one, the share of the busiest."""
     lateness = np.concatenate([np.asarray(one.lateness_s) for one in played])
+    connected = np.concatenate([np.asarray(one.connected_s) for one in played])
     lag = np.concatenate([np.asarray(one.lag_s) for one in played])
     ttft = np.concatenate([np.asarray(one.ttft_s) for one in played])
     cpu_share, wall_s = max(one.cpu_share for one in played), max(one.wall_s for one in played)
-    late_s, lag_s = _quantile(lateness, 0.99), _quantile(lag, 0.99)
+    late_s, lag_s = _quantile(connected, 0.99), _quantile(lag, 0.99)
     limit_s = max(LATE_S, LATE_SHARE * (_quantile(ttft, 0.5) or 0.0))
     reasons: list[str] = []
     if late_s is not None and late_s > limit_s:
@@ -78,7 +79,8 @@ def client_facts(played: Sequence[Played], started_at: str) -> ClientFacts:
     if sockets := sum(one.out_of_sockets for one in played):
         reasons.append(f"{plural(sockets, 'request')} found no free socket: raise the limit on open files (ulimit -n)")
     return ClientFacts(
-        lateness_p50_s=_quantile(lateness, 0.5), lateness_p99_s=late_s, lateness_max_s=_quantile(lateness, 1.0),
+        lateness_p50_s=_quantile(lateness, 0.5), lateness_p99_s=_quantile(lateness, 0.99),
+        lateness_max_s=_quantile(lateness, 1.0),
         loop_lag_p99_s=lag_s, cpu_share=round(cpu_share, 4), processes=len(played),
         connections=sum(one.connections for one in played), opened_late=sum(one.opened_late for one in played),
         peak_in_flight=sum(one.peak_in_flight for one in played), started_at=started_at, wall_s=round(wall_s, 6),

@@ -46,6 +46,8 @@ class Played:
     """What one process saw of itself."""
 
     lateness_s: "array[float]"
+    connected_s: "array[float]"
+    """The same of those that did not have to wait for a connection: nobody's doing but the client's."""
     ttft_s: "array[float]"
     lag_s: "array[float]"
     cpu_share: float
@@ -117,7 +119,8 @@ class Sender:
         self.timer_s = float("inf")
         self.reading = False
         self.text = bytearray()
-        self.lateness_s, self.ttft_s, self.lag_s = array("d"), array("d"), array("d")
+        self.lateness_s, self.connected_s = array("d"), array("d")
+        self.ttft_s, self.lag_s = array("d"), array("d")
 
     async def play(self, start_s: float) -> Played:
         self.start_s = start_s
@@ -126,10 +129,13 @@ class Sender:
         self.rearm()
         self.watch_every = max(0.01, min(FLUSH_S, self.load.timeout_s / 4, self.load.stall_s / 4))
         watch = self.loop.create_task(self.watch())
+        watch.add_done_callback(lambda _: self.over.set())
         probe = self.loop.create_task(self.probe())
         cpu_s = process_time()
         if self.total:
             await self.over.wait()
+        if watch.done():  # the disk is full, or whoever wanted to know how far it is has failed
+            watch.result()
         wall_s = max(monotonic() - start_s, 1e-9)
         cpu_s = process_time() - cpu_s
         for task in (watch, probe):
@@ -137,7 +143,8 @@ class Sender:
         self.give_up_rest()
         self.flush()
         return Played(
-            lateness_s=self.lateness_s, ttft_s=self.ttft_s, lag_s=self.lag_s, cpu_share=cpu_s / wall_s, wall_s=wall_s,
+            lateness_s=self.lateness_s, connected_s=self.connected_s, ttft_s=self.ttft_s, lag_s=self.lag_s,
+            cpu_share=cpu_s / wall_s, wall_s=wall_s,
             connections=self.wires.opened, opened_late=self.wires.opened_late, peak_in_flight=self.peak,
             out_of_sockets=self.out_of_sockets, interrupted=self.stopped == "interrupted",
         )  # fmt: skip
@@ -262,6 +269,8 @@ class Sender:
         self.settled += 1
         if exchange.sent_s is not None:
             self.lateness_s.append(exchange.sent_s - exchange.due_s)
+            if exchange.reused:
+                self.connected_s.append(exchange.sent_s - exchange.due_s)
         if record.first_token_s is not None:
             self.ttft_s.append(record.first_token_s - record.due_s)
         self.out_of_sockets += record.reason == "out_of_sockets"

@@ -69,6 +69,17 @@ def test_two_processes_send_every_request_once(tmp_path: Path):
     assert order == list(range(n))
 
 
+def test_what_breaks_beside_the_run_ends_it(tmp_path: Path):
+    """Here whoever wanted to know how far it is; a full disk comes the same way. The server would stall for ever."""
+
+    def fails(*_: object) -> None:
+        raise OSError("no space left")
+
+    with mock_server() as server, pytest.raises(OSError, match="no space left"):
+        script, target = script_of(tmp_path, [body(mock_fault="no_answer")]), Target(url=f"{server.url}/v1/completions")
+        play(script, target, LOCAL, tmp_path / "requests.jsonl", report=fails)
+
+
 def test_failures_count_over_all_processes(tmp_path: Path):
     bodies = [body(mock_fault="http_500")] * 60
     load = Load(processes=2, concurrency=2, max_failures=6)
@@ -95,7 +106,8 @@ def test_connections_are_those_of_the_expected_peak():
 
 
 SEEN = Played(
-    lateness_s=array("d", [0.001] * 100), ttft_s=array("d", [0.1] * 100), lag_s=array("d", [0.002] * 100),
+    lateness_s=array("d", [0.001] * 100), connected_s=array("d", [0.001] * 100),
+    ttft_s=array("d", [0.1] * 100), lag_s=array("d", [0.002] * 100),
     cpu_share=0.3, wall_s=10.0, connections=5, opened_late=1, peak_in_flight=4, out_of_sockets=0, interrupted=False,
 )  # fmt: skip
 
@@ -109,7 +121,7 @@ def test_a_client_that_kept_up_is_valid():
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"lateness_s": array("d", [0.001] * 95 + [0.031] * 5)}, "31 ms or more"),
+        ({"connected_s": array("d", [0.001] * 95 + [0.031] * 5)}, "31 ms or more"),
         ({"lag_s": array("d", [0.04] * 100)}, "40 ms late"),
         ({"cpu_share": 0.95}, "95%"),
         ({"out_of_sockets": 2}, "2 requests"),
@@ -122,7 +134,7 @@ def test_a_client_that_was_the_limit_says_why(change: dict[str, Any], word: str)
 
 def test_lateness_matters_less_where_answers_take_seconds():
     """31 ms are 2 % of a median of 1.5 s: that run says what it should."""
-    late = replace(SEEN, lateness_s=array("d", [0.031] * 100), ttft_s=array("d", [1.5] * 100))
+    late = replace(SEEN, connected_s=array("d", [0.031] * 100), ttft_s=array("d", [1.5] * 100))
     assert client_facts([late], "2026-01-01T00:00:00+00:00").valid
 
 
