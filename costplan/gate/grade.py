@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -96,18 +97,20 @@ def _fits(schema: dict[str, Any], answer: str) -> bool:
 @cache
 def _validator(schema: bytes) -> Any:
     """jsonschema without a network (`$ref` elsewhere fails) and with patterns that can be stopped."""
-    import jsonschema
-    import referencing
     import regex
+    from jsonschema import Draft202012Validator, ValidationError
+    from jsonschema.validators import extend
+    from referencing import Registry
 
     def pattern(_validator: Any, wanted: str, instance: Any, _schema: Any) -> Any:
         if isinstance(instance, str) and not regex.search(wanted, instance, timeout=REGEX_TIMEOUT_S):
-            yield jsonschema.ValidationError("pattern")
+            yield ValidationError("pattern")
 
-    kind: Any = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": pattern})
+    kind: Any = extend(Draft202012Validator, {"pattern": pattern})
     parsed = msgspec.json.decode(schema)
     kind.check_schema(parsed)
-    return kind(parsed, registry=referencing.Registry())
+    nowhere: Any = Registry()
+    return kind(parsed, registry=nowhere)
 
 
 def words(text: str) -> list[str]:
@@ -187,10 +190,8 @@ def _asked(command: Sequence[str], task: Task, answer: str) -> float:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """It and whatever it started: a child that holds the pipes would keep us waiting."""
     if hasattr(os, "killpg"):
-        try:
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
     process.kill()
     process.wait()
     for pipe in (process.stdin, process.stdout):

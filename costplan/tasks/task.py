@@ -7,13 +7,11 @@ import msgspec
 Role = Literal["system", "user", "assistant"]
 
 
-class _Grader(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="kind"
-):
-    """Graders differ only in their fields; `kind` names them in a file."""
+class _Grader(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="kind"):
+    """What graders have in common: a key that is not known is a mistake, and `kind` names the grader."""
 
 
-class Exact(_Grader, tag="exact"):
+class Exact(_Grader, frozen=True, kw_only=True, tag="exact"):
     """The answer is one of the expected texts, once white space is normalised."""
 
     ignore_case: bool = False
@@ -21,14 +19,14 @@ class Exact(_Grader, tag="exact"):
     """Quotes, brackets and full stops around the answer do not count."""
 
 
-class Numeric(_Grader, tag="numeric"):
+class Numeric(_Grader, frozen=True, kw_only=True, tag="numeric"):
     """The last number in the answer is one of the expected ones."""
 
     tolerance: float = 0.0
     """Absolute."""
 
 
-class Regex(_Grader, tag="regex"):
+class Regex(_Grader, frozen=True, kw_only=True, tag="regex"):
     """The pattern is found in the answer."""
 
     pattern: str
@@ -37,13 +35,13 @@ class Regex(_Grader, tag="regex"):
     """The whole answer has to match."""
 
 
-class JsonSchema(_Grader, tag="json_schema"):
+class JsonSchema(_Grader, frozen=True, kw_only=True, tag="json_schema"):
     """The JSON in the answer (in a code fence, or all of it) fits the schema; `$ref` is not followed elsewhere."""
 
     schema: dict[str, Any]
 
 
-class Similarity(_Grader, tag="similarity"):
+class Similarity(_Grader, frozen=True, kw_only=True, tag="similarity"):
     """Likeness to the best of the expected texts: F1 of the words, or cosine of static embeddings."""
 
     metric: Literal["f1", "embedding"] = "f1"
@@ -51,7 +49,7 @@ class Similarity(_Grader, tag="similarity"):
     """Right from here on; without it the likeness itself is the score."""
 
 
-class Constraints(_Grader, tag="constraints"):
+class Constraints(_Grader, frozen=True, kw_only=True, tag="constraints"):
     """Open writing: what can be checked without taste; right when all of it holds."""
 
     min_words: int = 1
@@ -62,7 +60,7 @@ class Constraints(_Grader, tag="constraints"):
     """True: an answer that goes round in circles is no fault."""
 
 
-class Command(_Grader, tag="command"):
+class Command(_Grader, frozen=True, kw_only=True, tag="command"):
     """The command line that the user gave with --grader-command says the score; a task file never names one."""
 
 
