@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -97,20 +97,17 @@ def _fits(schema: dict[str, Any], answer: str) -> bool:
 @cache
 def _validator(schema: bytes) -> Any:
     """jsonschema without a network (`$ref` elsewhere fails) and with patterns that can be stopped."""
+    import jsonschema
+    import referencing
     import regex
-    from jsonschema import Draft202012Validator, ValidationError
-    from jsonschema.validators import extend
-    from referencing import Registry
+    from jsonschema import validators
 
     def pattern(_validator: Any, wanted: str, instance: Any, _schema: Any) -> Any:
         if isinstance(instance, str) and not regex.search(wanted, instance, timeout=REGEX_TIMEOUT_S):
-            yield ValidationError("pattern")
+            yield jsonschema.ValidationError("pattern")
 
-    kind: Any = extend(Draft202012Validator, {"pattern": pattern})
-    parsed = msgspec.json.decode(schema)
-    kind.check_schema(parsed)
-    nowhere: Any = Registry()
-    return kind(parsed, registry=nowhere)
+    kind = cast(Any, validators).extend(jsonschema.Draft202012Validator, {"pattern": pattern})
+    return kind(msgspec.json.decode(schema), registry=cast(Any, referencing).Registry())
 
 
 def words(text: str) -> list[str]:
