@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -126,18 +125,10 @@ def cosine(answer: str, expected: str) -> float:
     """Of static word embeddings, negative ones as 0; empty texts are like nothing."""
     import numpy as np
 
-    if not words(answer) or not words(expected):
-        return 0.0
-    a, b = _embedder().embed([answer, expected])
+    from costplan.gate.embed import embed
+
+    a, b = embed(answer), embed(expected)
     return float(np.clip(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12), 0.0, 1.0))
-
-
-@cache
-def _embedder() -> Any:
-    """wordllama from the files in its own wheel: its plain `load()` would look for the tokenizer on the network."""
-    import wordllama
-
-    return wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
 
 
 def _holds(how: Constraints, answer: str) -> bool:

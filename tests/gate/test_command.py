@@ -9,6 +9,7 @@ import pytest
 from costplan.results.gate import gate_schema
 from tests.gate.runs import SECRET, folder, lines, sample
 from tests.test_cli import Run, mistake, run
+from tests.test_startup import HEAVY, WATCHED, loaded_by
 
 __all__ = ["run"]
 Golden = Callable[[str, str], None]
@@ -83,3 +84,21 @@ def test_mistakes_take_two_lines(run: Run, runs: tuple[str, str]) -> None:
     assert "No such file" in mistake(run("gate", *runs, "--tasks", "nothing.yaml"), 1)[0]
     assert "not a price" in mistake(run("gate", *runs, "--base-usd-per-mtok", "x"), 2)[0]
     assert "both want stdout" in mistake(run("gate", *runs, "--md", "-", "--json", "-"), 2)[0]
+
+
+def test_no_grader_touches_a_socket(tmp_path: Path) -> None:
+    """The audit hook of `WATCHED` ends the process at the first one."""
+    schema = {"$ref": "#/$defs/a", "$defs": {"a": {"type": "number"}}}
+    graders = [{"kind": "similarity", "metric": "embedding"}, {"kind": "json_schema", "schema": schema}]
+    rows = [
+        {"id": n, "stratum": "s", "prompt": "?", "grader": grader, "expected": "42"} for n, grader in enumerate(graders)
+    ]
+    tasks = lines(tmp_path / "tasks.jsonl", rows)
+    answers = lines(tmp_path / "a.jsonl", [{"id": n, "output": "42"} for n in range(2)])
+
+    with pytest.raises(AssertionError, match="the gate is not passed"):
+        loaded_by("gate", answers, answers, "--tasks", tasks, before=WATCHED)
+
+
+def test_the_help_loads_nothing_heavy() -> None:
+    assert loaded_by("gate", "--help") & (HEAVY | {"jsonschema", "regex"}) == set()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from costplan.errors import CostplanError
 from costplan.gate import grade as module
+from costplan.gate.embed import embed
 from costplan.gate.grade import Ungraded, cosine, grade, last_number, token_f1
 from costplan.tasks.task import (
     Command,
@@ -115,6 +116,16 @@ def test_f1_of_words_by_hand() -> None:
     assert (token_f1("", "a"), token_f1("dog", "cat"), token_f1("A b", "a B")) == (0, 0, 1)
     assert grade(task(Similarity(), "a cat sat down", "no"), "The cat sat.") == pytest.approx(4 / 7)
     assert grade(task(Similarity(threshold=0.5), "a cat sat down"), "The cat sat.") == 1
+
+
+def test_embeddings_are_those_of_the_package_they_come_from() -> None:
+    import wordllama
+
+    model = wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
+    texts = ["How do I change my password?", "Straße 7, 10:30 — naïve 漢字", "x"]
+    for text, expected in zip(texts, model.embed(texts), strict=True):
+        assert embed(text) == pytest.approx(expected, abs=1e-3)
+    assert not embed("").any()
 
 
 def test_embeddings_know_more_than_words_and_need_no_network() -> None:
