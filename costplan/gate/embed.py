@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 
 def embed(text: str) -> NDArray[np.float32]:
     """The mean of the vectors of its tokens; zeros where it has none."""
+    table: NDArray[np.float16]
     tokenizer, table = _model()
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
     if not ids:
         return np.zeros(table.shape[1], np.float32)
-    return np.mean(table[ids], axis=0, dtype=np.float32)
+    rows: NDArray[np.float32] = np.asarray(table[ids], np.float32)
+    mean: NDArray[np.float32] = np.add.reduce(rows, axis=0) / np.float32(len(ids))
+    return mean
 
 
 @cache
