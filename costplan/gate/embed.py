@@ -12,6 +12,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+DIMENSIONS = 256
+
 
 def embed(text: str) -> NDArray[np.float32]:
     """The mean of the vectors of its tokens; zeros where it has none."""
@@ -19,7 +21,7 @@ def embed(text: str) -> NDArray[np.float32]:
     tokenizer, table = _model()
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
     if not ids:
-        return np.zeros(table.shape[1], np.float32)
+        return np.zeros(DIMENSIONS, np.float32)
     rows: NDArray[np.float32] = np.asarray(table[ids], np.float32)
     mean: NDArray[np.float32] = np.add.reduce(rows, axis=0) / np.float32(len(ids))
     return mean
@@ -37,7 +39,7 @@ def _model() -> tuple[Any, NDArray[np.float16]]:
     with weights.open("rb") as file:  # safetensors: a length, a JSON header, then the numbers
         size = int.from_bytes(file.read(8), "little")
         (facts,) = (value for key, value in msgspec.json.decode(file.read(size)).items() if key != "__metadata__")
-    assert facts["dtype"] == "F16"
+    assert facts["dtype"] == "F16" and facts["shape"][1] == DIMENSIONS
     table: NDArray[np.float16] = np.memmap(
         weights, np.dtype("<f2"), "r", 8 + size + facts["data_offsets"][0], tuple(facts["shape"])
     )
