@@ -1,7 +1,7 @@
 """The built-in tasks: five strata of four levels, drawn from a fixed seed; it has not seen the answer of any model.
 
 The lowest levels are meant for models of 100 million parameters, hence the examples in front of each question. They are
-the same in every task of a level, so that a server reads them once.
+the same in every task of a level, so that a server reads them once. `chance` is that of picking among what is named.
 """
 
 from collections.abc import Callable
@@ -40,23 +40,23 @@ def _number(question: str, answer: int) -> _Drawn:
     return _Drawn(question=question, answer=str(answer), grader=Numeric())
 
 
-def _small_sum(rng: Random) -> _Drawn:
-    a, b = rng.randint(1, 20), rng.randint(1, 9)
-    return _number(f"{a} + {b} =", a + b)
+def _neutral(rng: Random) -> _Drawn:
+    a = rng.randint(2, 999)
+    return _number(rng.choice([f"{a} + 0 =", f"{a} * 1 =", f"{a} - 0 =", f"0 + {a} ="]), a)
+
+
+def _next(rng: Random) -> _Drawn:
+    a = rng.randint(2, 299)
+    return _number(f"{a} + 1 =", a + 1)
 
 
 def _sum(rng: Random) -> _Drawn:
     a, b = rng.randint(21, 99), rng.randint(2, 30)
-    return _number(f"{a} + {b} =", a + b)
-
-
-def _difference(rng: Random) -> _Drawn:
-    a, b = rng.randint(20, 99), rng.randint(2, 19)
-    return _number(f"{a} - {b} =", a - b)
+    return _number(f"{a} + {b} =", a + b) if rng.random() < 0.5 else _number(f"{a + b} - {b} =", a)
 
 
 def _product(rng: Random) -> _Drawn:
-    a, b = rng.randint(2, 30), rng.randint(2, 9)
+    a, b = rng.randint(3, 40), rng.randint(2, 9)
     return _number(f"{a} * {b} =", a * b)
 
 
@@ -87,29 +87,21 @@ def _json(rng: Random) -> _Drawn:
     return _Drawn(question=question, answer=answer, grader=JsonSchema(schema=schema), max_tokens=64)
 
 
-def _one_step(rng: Random) -> _Drawn:
-    name, what, a, b = (
-        rng.choice(_words("names")),
-        rng.choice(_words("countable")),
-        rng.randint(2, 9),
-        rng.randint(1, 5),
-    )
-    return _number(f"{name} has {a} {what} and buys {b} more. How many {what} does {name} have?", a + b)
+def _nested(rng: Random) -> _Drawn:
+    (inner, outer), room = rng.sample(_words("things"), 2), rng.choice(_words("rooms"))
+    question = f"The {inner} is in the {outer}. The {outer} is in the {room}. Which room is the {inner} in?"
+    return _Drawn(question=question, answer=room, grader=_NAME)
 
 
-def _two_steps(rng: Random) -> _Drawn:
-    name, what = rng.choice(_words("names")), rng.choice(_words("countable"))
-    a, b, c = rng.randint(5, 12), rng.randint(2, 6), rng.randint(1, 4)
-    story = f"{name} has {a} {what}, buys {b} more and gives away {c}."
-    return _number(f"{story} How many {what} does {name} have?", a + b - c)
+def _alias(rng: Random) -> _Drawn:
+    (first, second), value = rng.sample("ABCDEFGHKLMNPRSTXYZ", 2), rng.randint(10, 99)
+    return _number(f"{first} = {value}. {second} = {first}. What is {second}?", value)
 
 
-def _order(rng: Random) -> _Drawn:
-    first, second, third = rng.sample(_words("names"), 3)
-    said = [f"{first} is taller than {second}.", f"{second} is taller than {third}."]
-    rng.shuffle(said)
-    question = f"{' '.join(said)} Who is the tallest?"
-    return _Drawn(question=question, answer=first, grader=_NAME, chance=1 / 3)
+def _handed_on(rng: Random) -> _Drawn:
+    (first, second, third), thing = rng.sample(_words("names"), 3), rng.choice(_words("things"))
+    story = f"{first} had the {thing}. {first} gave the {thing} to {second}. {second} gave it to {third}."
+    return _Drawn(question=f"{story} Who has the {thing}?", answer=third, grader=_NAME, chance=1 / 3)
 
 
 def _three_steps(rng: Random) -> _Drawn:
@@ -180,9 +172,9 @@ def _story(rng: Random) -> _Drawn:
 
 
 _STRATA: dict[str, tuple[Callable[[Random], _Drawn], ...]] = {
-    "arithmetic": (_small_sum, _sum, _difference, _product),
+    "arithmetic": (_neutral, _next, _sum, _product),
     "format": (_repeat, _commas, _capitals, _json),
-    "reasoning": (_one_step, _two_steps, _order, _three_steps),
+    "reasoning": (_nested, _alias, _handed_on, _three_steps),
     "extraction": (_one_value, _one_of_three, _city, _order_number),
     "writing": (_sentence, _two_words, _three_words, _story),
 }
