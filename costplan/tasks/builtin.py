@@ -41,7 +41,7 @@ def _number(question: str, answer: int) -> _Drawn:
 
 
 def _neutral(rng: Random) -> _Drawn:
-    a = rng.randint(2, 999)
+    a = rng.randint(2, 99)
     return _number(rng.choice([f"{a} + 0 =", f"{a} * 1 =", f"{a} - 0 =", f"0 + {a} ="]), a)
 
 
