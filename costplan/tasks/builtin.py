@@ -42,7 +42,7 @@ def _number(question: str, answer: int) -> _Drawn:
 
 def _neutral(rng: Random) -> _Drawn:
     a = rng.randint(2, 99)
-    return _number(rng.choice([f"{a} + 0 =", f"{a} * 1 =", f"{a} - 0 =", f"0 + {a} ="]), a)
+    return _number(rng.choice([f"{a} + 0 =", f"{a} * 1 =", f"{a} - 0 ="]), a)
 
 
 def _next(rng: Random) -> _Drawn:
