@@ -14,10 +14,16 @@ from typing import Any, TypeVar, cast
 
 from costplan.errors import UsageError
 from costplan.profiles import Section, read_yaml
-from costplan.settings.commands import AnalyzeSettings, BreakevenSettings, CapacitySettings, SimulateSettings
+from costplan.settings.commands import (
+    AnalyzeSettings,
+    BreakevenSettings,
+    CapacitySettings,
+    GateSettings,
+    SimulateSettings,
+)
 from costplan.units import parse_count, parse_duration_s
 
-__all__ = ["AnalyzeSettings", "BreakevenSettings", "CapacitySettings", "SimulateSettings", "resolve"]
+__all__ = ["AnalyzeSettings", "BreakevenSettings", "CapacitySettings", "GateSettings", "SimulateSettings", "resolve"]
 Settings = TypeVar("Settings")
 
 
@@ -205,6 +211,13 @@ _PARSERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "cold_start": (_duration, "--cold-start 2m"),
     "speculative": (_text, "--speculative 3,0.7"),
     "seed": (_count(least=0), "--seed 7"),
+    "tasks": (_text, "--tasks builtin or --tasks tasks.yaml"),
+    "margin": (_number(above=0, most=100), "--margin 5, points that may be lost"),
+    "relative": (_switch, "COSTPLAN_RELATIVE=true"),
+    "grader_command": (_text, '--grader-command "python grade.py"'),
+    "base_usd_per_mtok": (_text, "--base-usd-per-mtok 2.50/10, input and output"),
+    "candidate_usd_per_mtok": (_text, "--candidate-usd-per-mtok 0.15/0.60, input and output"),
+    "show_text": (_switch, "COSTPLAN_SHOW_TEXT=true"),
     "max_gpus": (_count(least=1), "--max-gpus 64"),
     "price": (_one_of("on-demand", "reserved", "spot"), "--price reserved"),
 }

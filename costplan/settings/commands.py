@@ -114,3 +114,22 @@ class CapacitySettings:
     autoscale: bool = False
     cold_start: float = 120.0
     workers: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSettings:
+    """Settings of `costplan gate`."""
+
+    tasks: str | None = None
+    """`builtin` or a file; default: what the runs were asked."""
+    margin: float = 5.0
+    """Points that may be lost, or percent of the base's score."""
+    relative: bool = False
+    grader_command: str | None = None
+    base_usd_per_mtok: str | None = None
+    """`0.15/0.60`, or one number for both; likewise `candidate_usd_per_mtok`."""
+    candidate_usd_per_mtok: str | None = None
+    prices: Path | None = None
+    show_text: bool = False
+    seed: int = 0
+    """Of the bootstrap."""
