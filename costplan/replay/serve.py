@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ Progress = Callable[[str, int, int], None]
 _CPU_KV_GIB = "2"
 _POLL_S, _STOP_GRACE_S = 0.25, 20.0
 _KERNEL_LINES = 20
+_CPU_INFO = Path("/proc/cpuinfo")
 _LOG_PREFIX = re.compile(r"^(?:\([^)]*\) )*(?:INFO|WARNING|ERROR) [\d:\- ]+\[[^\]]*\] ?")
 _KERNEL = re.compile(
     r"^Using .*(?:[Kk]ernel|[Bb]ackend|[Aa]ttention|[Mm]arlin|Cutlass|GEMM|LinearMethod)"
@@ -39,16 +40,17 @@ _ERROR = re.compile(r"\b(?:[A-Za-z_.]*(?:Error|Exception|OutOfMemory)|error): \S
 _CONSEQUENCE = re.compile(
     r"Engine core initialization failed|See root cause|Executor failed|WorkerProc (?:init|failed)"
 )
-_HINTS = (
-    (r"out of memory|No available memory for the cache|available KV cache memory|larger than the maximum number of"
-     r" tokens|MemoryError|Not enough (?:available )?memory", "less to hold: --max-model-len 4096 among vLLM's own flags"),
-    (r"config\.json|not a valid model identifier|Repo(?:sitory)? ?(?:id|not found)|LocalEntryNotFound|offline mode",
-     "name a directory with config.json and weights, or a model on the Hugging Face hub"),
-    (r"unrecognized arguments|invalid choice", "vllm serve --help lists the flags"),
-    (r"[Qq]uantization", "leave out --quantization: vLLM reads the method from the checkpoint"),
-)  # fmt: skip
+_HINTS = {
+    r"out of memory|memory for the cache|KV cache memory|larger than the maximum number|MemoryError|memory on":
+        "give it less to hold: --max-model-len 4096 among vLLM's own flags",
+    r"config\.json|not a valid model identifier|Repo ?id|Repository Not Found|LocalEntryNotFound|offline":
+        "name a directory with config.json and weights, or a model on the Hugging Face hub",
+    r"unrecognized arguments|invalid choice|expected one argument": "vllm serve --help lists its flags",
+    r"[Qq]uantization": "leave out --quantization: vLLM reads the method from the checkpoint",
+}  # fmt: skip
+"""What to do about a failure, by what it says; the first that fits."""
 _PROBE = """
-import importlib.metadata as metadata, json, os, sys
+import importlib.metadata as metadata, importlib.util, json, os, sys
 found = {}
 for name in ("vllm", "vllm-cpu", "torch"):
     try:
@@ -56,10 +58,19 @@ for name in ("vllm", "vllm-cpu", "torch"):
     except metadata.PackageNotFoundError:
         pass
 openmp = os.path.join(sys.prefix, "lib", "libiomp5.so")
-print(json.dumps({"found": found, "openmp": openmp if os.path.exists(openmp) else ""}))
+spec = importlib.util.find_spec("vllm")
+module = [os.path.join(p, "entrypoints/openai/api_server.py") for p in spec.submodule_search_locations] if spec else []
+print(json.dumps({
+    "found": found, "openmp": openmp if os.path.exists(openmp) else "", "module": any(map(os.path.exists, module)),
+}))
 """
-# Waits until its input ends, which it does when costplan is gone in whatever way, then ends the group of the server.
-_WATCHDOG = 'cat >/dev/null; kill -TERM "$1"; for i in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$1" || break; sleep 1; done; kill -KILL -- "-$1"'  # noqa: E501
+_WATCHDOG = """
+cat >/dev/null
+kill -TERM "$1"
+for second in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$1" || break; sleep 1; done
+kill -KILL -- "-$1"
+"""
+"""Waits until its input ends, which happens when costplan is gone in whatever way; then ends the server's group."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,25 +116,25 @@ def serve(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
             env=environment(engine, model),
         )  # fmt: skip
-    watchdog = subprocess.Popen(
-        ["/bin/sh", "-c", _WATCHDOG, "costplan-watchdog", str(process.pid)],
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+    watchdog = None
     try:
-        _wait(process, port, log, start_timeout_s, report)
-        facts = describe(f"http://127.0.0.1:{port}/v1")
-        yield Served(
-            facts=msgspec.structs.replace(
-                facts, version=facts.version or engine.version, flags=given[1:], kernels=kernel_lines(_read(log)),
-                max_num_seqs=_flag(flags, "--max-num-seqs"),
-                max_num_batched_tokens=_flag(flags, "--max-num-batched-tokens"),
-            ),
-            pid=process.pid, log=log,
+        watchdog = subprocess.Popen(
+            ["/bin/sh", "-c", _WATCHDOG, "costplan-watchdog", str(process.pid)],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
+        _wait(process, port, log, start_timeout_s, report)
+        facts = msgspec.structs.replace(
+            describe(f"http://127.0.0.1:{port}/v1"), flags=given[1:], kernels=kernel_lines(_read(log)),
+            max_num_seqs=_flag(flags, "--max-num-seqs"),
+            max_num_batched_tokens=_flag(flags, "--max-num-batched-tokens"),
+        )  # fmt: skip
+        _check_kernels(facts.kernels, _read(_CPU_INFO))
+        yield Served(facts=facts, pid=process.pid, log=log)
     finally:
-        stop(process)
-        watchdog.kill()
-        watchdog.communicate()
+        stop(process)  # a second Ctrl-C breaks this off, and then the watchdog does it
+        if watchdog:
+            watchdog.kill()
+            watchdog.communicate()
 
 
 def find_engine(python: Path | None = None) -> Engine:
@@ -136,10 +147,10 @@ def find_engine(python: Path | None = None) -> Engine:
             return engine
     if named:
         raise CostplanError(f"{named} holds no vLLM", hint=f"export {PYTHON_VARIABLE}=/path/to/venv/bin/python")
-    install = "pip install vllm" if shutil.which("nvidia-smi") else "pip install torch==2.13.0 && see docs/vllm-cpu.md"
-    raise CostplanError(
-        "vLLM is not installed here", hint=f"python -m venv .venv-vllm && .venv-vllm/bin/{install}, or --url SERVER"
-    )
+    gpu = shutil.which("nvidia-smi") or shutil.which("rocm-smi")
+    install = "python -m venv .venv-vllm && .venv-vllm/bin/pip install vllm"
+    on_cpu = "no GPU here: `make vllm` in a checkout of costplan installs the build for CPUs"
+    raise CostplanError("vLLM is not installed here", hint=f"{install if gpu else on_cpu}; or --url of a server")
 
 
 def arguments(engine: Engine, model: str, quantization: str | None, tp: int, flags: Sequence[str]) -> list[str]:
@@ -184,17 +195,12 @@ def free_port() -> int:
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
-    """Asks first, so that vLLM ends its own processes and gives memory back; then ends whatever is left of its group."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(_STOP_GRACE_S)
-        except subprocess.TimeoutExpired:
-            pass
-    try:
+    """Asks first, so that vLLM ends its own processes and frees shared memory; then ends what is left of its group."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_STOP_GRACE_S)
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 
@@ -231,6 +237,16 @@ def _wait(process: "subprocess.Popen[bytes]", port: int, log: Path, at_most_s: f
     raise CostplanError(f"vLLM was not ready after {at_most_s:.0f} s ({log})", hint=f"what it said last: {log}")
 
 
+def _check_kernels(kernels: Sequence[str], cpuinfo: str) -> None:
+    """vLLM 0.32 loads a 4-bit checkpoint on any x86 CPU, but its kernel is compiled for AVX-512 alone: without that the
+    first request ends the engine (vllm/platforms/cpu.py, import_kernels)."""
+    if any("CPUWNA16" in line for line in kernels) and " avx2 " in cpuinfo and " avx512f " not in cpuinfo:
+        raise CostplanError(
+            "vLLM's kernel for 4-bit weights needs AVX-512, which this CPU has not",
+            hint="serve the unquantized checkpoint here, or this one on another machine",
+        )
+
+
 def _probe(python: Path) -> Engine | None:
     """What an interpreter holds; vLLM itself, which takes seconds to import, is not loaded."""
     try:
@@ -239,15 +255,17 @@ def _probe(python: Path) -> Engine | None:
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None
     found: dict[str, str] = facts["found"]
-    script = python.parent / "vllm"
-    if "vllm" in found and script.exists():
-        cpu = "cpu" in found["vllm"] or "cpu" in found.get("torch", "")
-        return Engine(command=(str(script), "serve"), version=found["vllm"], cpu=cpu, openmp=facts["openmp"])
-    if "vllm-cpu" not in found:
+    version = found.get("vllm") or found.get("vllm-cpu")
+    if version is None:
         return None
-    # its `vllm` script looks for a distribution of that name and fails (0.32.0, entrypoints/cli/main.py)
+    cpu = "vllm-cpu" in found or "+cpu" in version + found.get("torch", "")
+    script = (str(python.parent / "vllm"), "serve")
     module = (str(python), "-m", "vllm.entrypoints.openai.api_server", "--model")
-    return Engine(command=module, version=found["vllm-cpu"], cpu=True, openmp=facts["openmp"])
+    # the script of vllm-cpu 0.32.0 asks for a distribution named vllm and fails (entrypoints/cli/main.py)
+    broken = "vllm" not in found or not Path(script[0]).exists()
+    return Engine(
+        command=module if broken and facts["module"] else script, version=version, cpu=cpu, openmp=facts["openmp"]
+    )
 
 
 def _flag(flags: Sequence[str], name: str) -> int | None:
@@ -257,5 +275,5 @@ def _flag(flags: Sequence[str], name: str) -> int | None:
     return int(value) if value.isdecimal() else None
 
 
-def _read(log: Path) -> str:
-    return log.read_text("utf-8", "replace")
+def _read(path: Path) -> str:
+    return path.read_text("utf-8", "replace") if path.exists() else ""

