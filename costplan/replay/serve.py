@@ -64,12 +64,7 @@ print(json.dumps({
     "found": found, "openmp": openmp if os.path.exists(openmp) else "", "module": any(map(os.path.exists, module)),
 }))
 """
-_WATCHDOG = """
-cat >/dev/null
-kill -TERM "$1"
-for second in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$1" || break; sleep 1; done
-kill -KILL -- "-$1"
-"""
+_WATCHDOG = 'cat >/dev/null; kill -TERM "$1"; sleep "$2"; kill -KILL "-$1"'
 """Waits until its input ends, which happens when costplan is gone in whatever way; then ends the server's group."""
 
 
@@ -119,7 +114,7 @@ def serve(
     watchdog = None
     try:
         watchdog = subprocess.Popen(
-            ["/bin/sh", "-c", _WATCHDOG, "costplan-watchdog", str(process.pid)],
+            ["/bin/sh", "-c", _WATCHDOG, "costplan-watchdog", str(process.pid), str(_STOP_GRACE_S)],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         _wait(process, port, log, start_timeout_s, report)
@@ -224,7 +219,7 @@ def _wait(process: "subprocess.Popen[bytes]", port: int, log: Path, at_most_s: f
     while (waited_s := time.monotonic() - started_s) < at_most_s:
         if process.poll() is not None:
             said = failure(_read(log))
-            hint = next((hint for pattern, hint in _HINTS if re.search(pattern, said)), f"all it said: {log}")
+            hint = next((hint for pattern, hint in _HINTS.items() if re.search(pattern, said)), f"all it said: {log}")
             raise CostplanError(f"vLLM ended before it was ready: {said} ({log})", hint=hint)
         if report:
             report("starting vLLM", int(waited_s), int(at_most_s))

