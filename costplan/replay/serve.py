@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 from costplan.errors import CostplanError, UsageError
-from costplan.replay.server import describe, get
+from costplan.replay.server import describe, fetch
 from costplan.results.measurement import ServerFacts
 
 PYTHON_VARIABLE = "VLLM_PYTHON"
@@ -216,7 +216,7 @@ def _wait(process: "subprocess.Popen[bytes]", port: int, log: Path, at_most_s: f
         if report:
             report("starting vLLM", int(waited_s), int(at_most_s))
         try:
-            if get(f"http://127.0.0.1:{port}/health", timeout_s=5.0).status == 200:
+            if fetch(f"http://127.0.0.1:{port}/health", timeout_s=5.0).status == 200:
                 return
         except (OSError, http.client.HTTPException):
             pass

@@ -5,6 +5,7 @@ import http.client
 import ipaddress
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +40,7 @@ class _Version(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """Of a GET; redirects are not followed, since the key would go with them."""
+    """Of a server; redirects are not followed, since the key would go with them."""
 
     status: int
     text: str
@@ -91,11 +92,14 @@ def is_local(url: str) -> bool:
         return host == "localhost"
 
 
-def get(url: str, api_key: str | None = None, timeout_s: float = 30.0) -> Answer:
-    """Raises OSError or http.client.HTTPException when there is no answer at all."""
-    request = urllib.request.Request(url, headers={"User-Agent": "costplan"})
-    if api_key:
-        request.add_unredirected_header("Authorization", f"Bearer {api_key}")
+def fetch(
+    url: str, headers: Mapping[str, str] | None = None, body: bytes | None = None, timeout_s: float = 30.0
+) -> Answer:
+    """The answer to a GET, or to a POST of the body, whatever its status.
+
+    Raises OSError or http.client.HTTPException when there is no answer at all.
+    """
+    request = urllib.request.Request(url, body, {"User-Agent": "costplan", **(headers or {})})
     handlers: list[Any] = [_NoRedirect, *([urllib.request.ProxyHandler({})] if is_local(url) else [])]
     try:
         with urllib.request.build_opener(*handlers).open(request, timeout=timeout_s) as response:
@@ -108,7 +112,7 @@ def get(url: str, api_key: str | None = None, timeout_s: float = 30.0) -> Answer
 def scrape(url: str, timeout_s: float = 10.0) -> Scrape | None:
     """The metrics of a vLLM server, now; None where there are none. Without the key: vLLM asks for none there."""
     try:
-        answer = get(f"{_host_root(api_root(url))}/metrics", timeout_s=timeout_s)
+        answer = fetch(f"{_host_root(api_root(url))}/metrics", timeout_s=timeout_s)
     except (OSError, http.client.HTTPException):
         return None
     found = parse_metrics(answer.text)
@@ -128,7 +132,7 @@ def _host_root(api: str) -> str:
 def _models(api: str, api_key: str | None, key_variable: str) -> list[_Model]:
     """The entries of /v1/models."""
     try:
-        answer = get(f"{api}/models", api_key)
+        answer = fetch(f"{api}/models", {"Authorization": f"Bearer {api_key}"} if api_key else {})
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         said = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
@@ -169,7 +173,7 @@ def _safe(name: str) -> str:
 
 def _version(api: str) -> str | None:
     with suppress(OSError, http.client.HTTPException, msgspec.DecodeError):
-        return msgspec.json.decode(get(f"{_host_root(api)}/version").text, type=_Version).version
+        return msgspec.json.decode(fetch(f"{_host_root(api)}/version").text, type=_Version).version
     return None
 
 

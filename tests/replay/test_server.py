@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from costplan.errors import CostplanError, UsageError
-from costplan.replay.server import api_root, describe, get, is_local, scrape
+from costplan.replay.server import api_root, describe, fetch, is_local, scrape
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.replay.engine import METRICS
@@ -156,7 +156,7 @@ def test_a_server_that_is_down_is_told_with_what_to_do():
 
 def test_a_page_without_metrics_of_vllm_is_no_scrape(start: Start):
     assert scrape(start({"/metrics": "up 1\n"}).url) is None
-    assert get(start({}).url).status == 404
+    assert fetch(start({}).url).status == 404
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from costplan.errors import CostplanError
 from costplan.replay.metrics import parse_metrics
 from costplan.replay.serve import Served
-from costplan.replay.server import describe, get
+from costplan.replay.server import describe, fetch
 from costplan.replay.watch import read_series, watch
 from tests.replay.engine import alive
 from tests.vllm.conftest import AWQ, BF16, MODELS, PYTHON, Serving, has_avx512
@@ -89,7 +89,7 @@ def test_a_prompt_seen_before_is_found_in_the_prefix_cache(bf16: Served, tmp_pat
 
 
 def test_metrics_are_read_as_the_reference_parser_reads_them(bf16: Served):
-    text = get(bf16.facts.url.removesuffix("/v1") + "/metrics").text
+    text = fetch(bf16.facts.url.removesuffix("/v1") + "/metrics").text
     said = subprocess.run([PYTHON, "-c", REFERENCE], input=text, capture_output=True, text=True, check=True).stdout
     reference = {name: value for name, value in json.loads(said) if name.startswith("vllm:")}  # one engine: one of each
     found = parse_metrics(text)
