@@ -72,7 +72,7 @@ $(VLLM)/.installed: .ci/vllm-requirements.txt
 	@touch $@
 
 $(VLLM_MODELS)/.made: tests/vllm/models.py $(VLLM)/.installed
-	HF_HUB_OFFLINE=1 $(VLLM)/bin/python tests/vllm/models.py $(VLLM_MODELS)
+	HF_HUB_OFFLINE=1 TQDM_DISABLE=1 $(VLLM)/bin/python tests/vllm/models.py $(VLLM_MODELS)
 	@touch $@
 
 vllm: $(VLLM_MODELS)/.made
