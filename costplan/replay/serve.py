@@ -148,6 +148,8 @@ def arguments(engine: Engine, model: str, quantization: str | None, tp: int, fla
             "--api-key among vLLM's flags would stand in process lists",
             hint="leave it out: only this machine can reach the server",
         )
+    if model.startswith((".", "/")) and not Path(model).is_dir():  # vLLM would look for it on the hub
+        raise UsageError(f"no such directory: {model}", hint="--serve DIR with config.json and weights, or a hub name")
     own: list[str] = []
     if Path(model).is_dir() and "--served-model-name" not in names:
         own += ["--served-model-name", Path(model).resolve().name]

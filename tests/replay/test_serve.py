@@ -128,6 +128,11 @@ def test_a_key_among_the_flags_is_refused():
         arguments(CPU, "m", None, 1, ["--api-key=secret"])
 
 
+def test_a_directory_that_is_not_there_is_not_looked_for_on_the_hub(tmp_path: Path):
+    with pytest.raises(UsageError, match="no such directory"):
+        arguments(CPU, str(tmp_path / "typo"), None, 1, [])
+
+
 def test_an_interpreter_without_vllm_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(CostplanError, match="holds no vLLM"):
         find_engine(Path(sys.executable))

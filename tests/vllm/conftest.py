@@ -4,9 +4,12 @@ A fixture serves for one file and is ended before the next; a test that kills or
 `serving`.
 """
 
+import json
+import urllib.request
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from costplan.replay.serve import Served, serve
@@ -52,3 +55,16 @@ def awq(serving: Serving) -> Generator[Served]:
     """The same with weights rounded to 4 bits, unpacked where the CPU has no kernel for them."""
     with serving(AWQ if has_avx512() else AWQ_UNPACKED) as served:
         yield served
+
+
+def ask(served: Served, text: str, max_tokens: int, **more: Any) -> dict[str, Any]:
+    """One answer, not streamed."""
+    body = {
+        "model": served.facts.model, "messages": [{"role": "user", "content": text}], "max_tokens": max_tokens,
+        "temperature": 0, **more,
+    }  # fmt: skip
+    request = urllib.request.Request(
+        f"{served.facts.url}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=300) as response:
+        return json.load(response)

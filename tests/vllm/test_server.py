@@ -1,13 +1,8 @@
-"""A real vLLM: what it says of itself, that its counters agree with what was sent, and that it ends when told to."""
+"""A real vLLM: what it says of itself, and that its counters agree with what was sent."""
 
 import json
-import signal
 import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
-from typing import Any
 
 import pytest
 from costplan.errors import CostplanError
@@ -15,8 +10,7 @@ from costplan.replay.metrics import parse_metrics
 from costplan.replay.serve import Served
 from costplan.replay.server import describe, fetch
 from costplan.replay.watch import read_series, watch
-from tests.replay.engine import alive
-from tests.vllm.conftest import AWQ, BF16, MODELS, PYTHON, Serving, has_avx512
+from tests.vllm.conftest import BF16, PYTHON, ask
 
 REFERENCE = """
 import json, sys
@@ -25,19 +19,6 @@ print(json.dumps([
     [s.name, s.value] for family in text_string_to_metric_families(sys.stdin.read()) for s in family.samples
 ]))
 """
-
-
-def ask(served: Served, text: str, max_tokens: int, **more: Any) -> dict[str, Any]:
-    """One answer, not streamed."""
-    body = {
-        "model": served.facts.model, "messages": [{"role": "user", "content": text}], "max_tokens": max_tokens,
-        "temperature": 0, **more,
-    }  # fmt: skip
-    request = urllib.request.Request(
-        f"{served.facts.url}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=300) as response:
-        return json.load(response)
 
 
 def test_the_server_is_described(bf16: Served):
@@ -99,58 +80,3 @@ def test_metrics_are_read_as_the_reference_parser_reads_them(bf16: Served):
         assert found.counters[name] == reference[f"vllm:{name}"]
     assert found.counters["iteration_tokens_sum"] == reference["vllm:iteration_tokens_total_sum"]
     assert found.gauges["kv_cache_usage"] == reference["vllm:kv_cache_usage_perc"]
-
-
-def test_the_4_bit_kernel_is_named_or_refused_where_the_cpu_cannot_run_it(serving: Serving):
-    if has_avx512():
-        with serving(AWQ) as served:
-            assert any("CPUWNA16LinearKernel" in line for line in served.facts.kernels)
-            assert "Paris" in ask(served, "What is the capital of France?", 20)["choices"][0]["message"]["content"]
-    else:
-        with pytest.raises(CostplanError, match="AVX-512"), serving(AWQ):
-            pass
-
-
-def test_ctrl_c_while_it_starts_leaves_no_process(tmp_path: Path):
-    program = (
-        "import sys; from pathlib import Path; from costplan.replay.serve import serve\n"
-        "with serve(sys.argv[1], Path(sys.argv[2]), python=Path(sys.argv[3])): pass"
-    )
-    command = [sys.executable, "-c", program, str(MODELS / BF16), str(tmp_path / "log"), str(PYTHON)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as costplan:
-        session = leader_of(costplan.pid)
-        wait_until(lambda: len(alive(session)) >= 3)  # the server, its resource tracker, its engine
-        costplan.send_signal(signal.SIGINT)
-        assert costplan.wait(60) != 0
-    wait_until(lambda: not alive(session))
-
-
-def test_a_model_that_does_not_exist_is_told(tmp_path: Path, serving: Serving):
-    with pytest.raises(CostplanError) as caught, serving("config.json/nothing"):
-        pass
-    assert "ended before it was ready" in caught.value.message and caught.value.hint
-
-
-def leader_of(parent: int) -> int:
-    """The process that leads a session of its own and holds more than a shell; vLLM, not the watchdog."""
-    found: list[int] = []
-
-    def look() -> bool:
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                stat, words = (folder / "stat").read_text(), (folder / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if int(stat.rpartition(")")[2].split()[1]) == parent and b"api_server" in words:
-                found.append(int(folder.name))
-        return bool(found)
-
-    wait_until(look)
-    return found[0]
-
-
-def wait_until(true: Any) -> None:
-    deadline_s = time.monotonic() + 240
-    while not true():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.1)
