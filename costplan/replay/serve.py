@@ -36,14 +36,14 @@ _KERNEL = re.compile(
     r"^Using .*(?:[Kk]ernel|[Bb]ackend|[Aa]ttention|[Mm]arlin|Cutlass|GEMM|LinearMethod)"
     r"|convertible to \S*marlin|^Falling back to unoptimized|fallback to torch linear"
 )
-_ERROR = re.compile(r"\b(?:[A-Za-z_.]*(?:Error|Exception|OutOfMemory)|error): \S.*")
+_ERROR = re.compile(r"\b(?:[A-Za-z_.]*(?:Error|Exception|OutOfMemory)|error): \S.*|\bValue error, \S.*")  # pydantic's
 _CONSEQUENCE = re.compile(
     r"Engine core initialization failed|See root cause|Executor failed|WorkerProc (?:init|failed)"
 )
 _HINTS = {
     r"out of memory|memory for the cache|KV cache memory|larger than the maximum number|MemoryError|memory on":
         "give it less to hold: --max-model-len 4096 among vLLM's own flags",
-    r"config\.json|not a valid model identifier|Repo ?id|Repository Not Found|LocalEntryNotFound|offline":
+    r"config\.json|local directory|not a valid model identifier|Repo ?id|Repository Not Found|LocalEntryNotFound|offline":
         "name a directory with config.json and weights, or a model on the Hugging Face hub",
     r"unrecognized arguments|invalid choice|expected one argument": "vllm serve --help lists its flags",
     r"[Qq]uantization": "leave out --quantization: vLLM reads the method from the checkpoint",

@@ -172,5 +172,11 @@ def test_the_cause_of_a_failure_is_not_its_consequence():
     )
     assert failure(log) == "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB"
     assert failure("api_server.py: error: unrecognized arguments: --x\n") == "error: unrecognized arguments: --x"
+    wrapped = (
+        "pydantic_core.ValidationError: 1 validation error for ModelConfig\n  Value error, Invalid repository ID\n"
+    )
+    assert failure(wrapped + "    For further information visit https://errors.pydantic.dev\n") == (
+        "Value error, Invalid repository ID"
+    )
     assert failure("killed\n") == "killed"
     assert failure("") == "it wrote nothing"
