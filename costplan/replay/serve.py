@@ -43,7 +43,7 @@ _CONSEQUENCE = re.compile(
 _HINTS = {
     r"out of memory|memory for the cache|KV cache memory|larger than the maximum number|MemoryError|memory on":
         "give it less to hold: --max-model-len 4096 among vLLM's own flags",
-    r"config\.json|local directory|not a valid model identifier|Repo ?id|Repository Not Found|LocalEntryNotFound|offline":
+    r"config\.json|local directory|valid model identifier|Repo ?id|Repository Not Found|LocalEntryNotFound|offline":
         "name a directory with config.json and weights, or a model on the Hugging Face hub",
     r"unrecognized arguments|invalid choice|expected one argument": "vllm serve --help lists its flags",
     r"[Qq]uantization": "leave out --quantization: vLLM reads the method from the checkpoint",
