@@ -40,8 +40,12 @@ STRETCH = 4
 """Points of base lie so many times apart."""
 BINS, FEWEST = 4, 4
 """Groups of prompts by length, and requests in a group."""
+ALIKE = 1.5
+"""Longest over shortest prompt of a run, below which lengths tell nothing."""
 HELD = 0.6
 """Where the measurement narrows a guess to no less than this share of its width, the value counts as held."""
+SOFT_FROM = 2.0
+"""Times the agreement aimed at; what is further off counts as an outlier."""
 REACH = 8.0
 _DIFFERENCE = 0.04  # of the logarithm: coarse enough that batches falling otherwise do not matter
 _BLOCKS = 4
@@ -86,14 +90,14 @@ def fit(runs: list[Run], deployment: Deployment) -> Fit:
             for run, target in zip(runs, targets, strict=True)
         ]
         bends = np.diff(x[guess.slopes]) / BEND
-        return np.concatenate([*parts, (x - guess.start) / guess.width, bends])
+        return np.concatenate([_soft(np.concatenate(parts)), (x - guess.start) / guess.width, bends])
 
     def jacobian(x: Floats) -> Floats:
         return _jacobian(residuals, x)
 
     found = least_squares(
-        residuals, guess.start, jac=jacobian, bounds=(guess.start - REACH, guess.start + REACH), loss="soft_l1",
-        f_scale=2.0, max_nfev=40, xtol=1e-4, ftol=1e-4,
+        residuals, guess.start, jac=jacobian, bounds=(guess.start - REACH, guess.start + REACH), max_nfev=40,
+        xtol=1e-4, ftol=1e-4,
     )  # fmt: skip
     x = np.asarray(found.x, np.float64)
     step = _step(x, guess, deployment)
@@ -107,6 +111,11 @@ def fit(runs: list[Run], deployment: Deployment) -> Fit:
         residual=[target.errors(each) for target, each in zip(targets, outcomes, strict=True)],
         noise=_worst([_noise(run, each) for run, each in zip(runs, outcomes, strict=True)]),
     )  # fmt: skip
+
+
+def _soft(misses: Floats) -> Floats:
+    """Soft L1: squares of small ones, and of large ones little more than their size; priors stay as they are."""
+    return np.sign(misses) * SOFT_FROM * np.sqrt(2 * (np.sqrt(1 + (misses / SOFT_FROM) ** 2) - 1))
 
 
 def _jacobian(function: Callable[[Floats], Floats], x: Floats) -> Floats:
@@ -142,7 +151,8 @@ def _guess(runs: list[Run], deployment: Deployment) -> _Guess:
     points = _points(runs, deployment, heavy.most_in_flight)
     speed = coefficients(deployment.engine)
     one_s = _median_tpot(light) / max(1.0, 0.5 * light.most_in_flight)
-    slope, frontend_s = _prompts(light, one_s, speed["frontend_ms"] * 1e-3)
+    frontend_s = min(speed["frontend_ms"] * 1e-3, 0.5 * float(np.median(light.ttft_s)))
+    slope = _prompt_token_s(light, one_s + frontend_s)
     apart = heavy.most_in_flight - light.most_in_flight
     # half of what a further request adds; the other half is prompts that are computed meanwhile
     per_request = 0.5 * max(0.0, _median_tpot(heavy) - _median_tpot(light)) / apart if apart else 0.0
@@ -171,7 +181,9 @@ def _points(runs: list[Run], deployment: Deployment, most_in_flight: int) -> tup
     found = [max(top, 2)]
     while found[-1] // STRETCH >= max(low, 2) and found[-1] // STRETCH > most_in_flight:
         found.append(found[-1] // STRETCH)
-    if 2 <= most_in_flight <= found[-1] // 2:
+    while found[-1] // 2 >= max(most_in_flight, 2) and len(found) < 8:
+        found.append(found[-1] // 2)
+    if 2 <= most_in_flight < found[-1]:
         found.append(most_in_flight)
     return (1, *reversed(found))
 
@@ -189,17 +201,16 @@ def _median_tpot(run: Run) -> float:
     )
 
 
-def _prompts(run: Run, one_s: float, frontend_s: float) -> tuple[float, float]:
-    """(seconds per prompt token, seconds before the first step) by the first tokens of the lightest run."""
+def _prompt_token_s(run: Run, fixed_s: float) -> float:
+    """Seconds per prompt token by the first tokens of the lightest run; `fixed_s`: what no prompt is without."""
     from scipy.stats import theilslopes
 
     lengths, ttft = run.workload.input_tokens.astype(np.float64), run.ttft_s
-    typical, fewest = float(np.median(ttft)), 0.05 * float(np.median(ttft)) / float(np.median(lengths))
-    if lengths.max() < 1.5 * lengths.min():
-        return max(fewest, (typical - one_s - frontend_s) / float(np.median(lengths))), min(frontend_s, 0.5 * typical)
-    line = cast(tuple[float, float, float, float], tuple(theilslopes(ttft, lengths)))
-    slope, intercept = float(line[0]), float(line[1])
-    return max(fewest, slope), float(np.clip(intercept - one_s, 0.2 * frontend_s, max(frontend_s, 0.2 * typical)))
+    typical, length = float(np.median(ttft)), float(np.median(lengths))
+    least = 0.05 * typical / length
+    if lengths.max() < ALIKE * lengths.min():
+        return max(least, (typical - fixed_s) / length)
+    return max(least, float(tuple(cast(tuple[float, ...], theilslopes(ttft, lengths)))[0]))
 
 
 # --- measured beside simulated ----------------------------------------------------------------------------------------
@@ -252,7 +263,7 @@ def _groups(run: Run) -> list[NDArray[np.int64]]:
     """Rows by prompt length, each group of enough requests; one group where prompts are alike."""
     order = np.argsort(run.workload.input_tokens, kind="stable")
     lengths = run.workload.input_tokens[order]
-    if lengths[-1] < 1.5 * lengths[0]:
+    if lengths[-1] < ALIKE * lengths[0]:
         return [order]
     return np.array_split(order, min(BINS, max(1, len(order) // FEWEST)))
 

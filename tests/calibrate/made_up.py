@@ -48,10 +48,12 @@ def workload(n: int, concurrency: int, inputs: Any, outputs: Any, seed: int = 0)
     )  # fmt: skip
 
 
-def write_run(folder: Path, truth: StepTime, load: Workload, *, noise: float = 0.03, **changes: Any) -> Path:
+def write_run(
+    folder: Path, truth: StepTime, load: Workload, *, noise: float = 0.03, seed: int = 0, **changes: Any
+) -> Path:
     """measurement.json and requests.jsonl of that load on a server with those step times."""
     run = simulate(CONFIG, truth, load)
-    rng = np.random.default_rng([7, load.concurrency, load.requests])
+    rng = np.random.default_rng([7, seed, load.concurrency])
     ttft = (run.first_token_s - run.arrival_s) * (1 + noise * rng.standard_normal(load.requests))
     decode = (run.done_s - run.first_token_s) * (1 + noise * rng.standard_normal(load.requests))
     records = [
