@@ -11,7 +11,7 @@ measurement does not say stays where it was, and the curvature at the end tells 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from costplan.calibrate.runs import Deployment, Run
 from costplan.profiles.measured import COEFFICIENTS, FIGURES, Coefficient
 from costplan.serving.measured import base_seconds, step_time
-from costplan.serving.outcome import Outcome
 from costplan.serving.memory import weight_bytes
+from costplan.serving.outcome import Outcome
 from costplan.serving.precision import find_precision, kv_value_bytes
 from costplan.serving.roofline import coefficients
 from costplan.serving.shapes import pair_flops
@@ -28,7 +28,7 @@ from costplan.serving.simulator import simulate
 from costplan.serving.step_time import StepTime
 
 Floats = NDArray[np.float64]
-PRIOR = {"base": 2.0, "slope": 1.5, "context_token_s": 1.0, "pair_s": 0.7, "request_s": 2.0, "frontend_s": 1.0}
+PRIOR = {"base": 2.0, "slope": 4.0, "context_token_s": 1.0, "pair_s": 0.7, "request_s": 2.0, "frontend_s": 1.0}
 """Standard deviation of the logarithm of a first guess: 1.0 is a factor of 2.7 either way."""
 BEND = 1.0
 """The same for the slope of one stretch of base against the next."""
@@ -78,8 +78,9 @@ class _Guess:
 
 def fit(runs: list[Run], deployment: Deployment) -> Fit:
     """Deterministic; some seconds for runs of some hundred requests."""
-    from scipy.optimize import least_squares
+    from scipy import optimize
 
+    least_squares: Any = cast(Any, optimize).least_squares
     guess = _guess(runs, deployment)
     targets = [_Target(run) for run in runs]
 
@@ -105,7 +106,7 @@ def fit(runs: list[Run], deployment: Deployment) -> Fit:
     data = np.concatenate([target.misses(each) for target, each in zip(targets, outcomes, strict=True)])
     spread = max(1.0, float(np.median(np.abs(data))) / 0.6745)  # misses of one sigma have a median of 0.6745 (MAD)
     jac = np.asarray(found.jac, np.float64)
-    covariance = np.linalg.inv(jac.T @ jac) * spread**2
+    covariance: Floats = np.asarray(np.linalg.inv(jac.T @ jac) * spread**2, np.float64)
     return Fit(
         base_s=_base(x, guess, covariance), coefficients=_coefficients(x, guess, covariance),
         residual=[target.errors(each) for target, each in zip(targets, outcomes, strict=True)],
@@ -203,14 +204,15 @@ def _median_tpot(run: Run) -> float:
 
 def _prompt_token_s(run: Run, fixed_s: float) -> float:
     """Seconds per prompt token by the first tokens of the lightest run; `fixed_s`: what no prompt is without."""
-    from scipy.stats import theilslopes
+    from scipy import stats
 
+    theilslopes: Any = cast(Any, stats).theilslopes
     lengths, ttft = run.workload.input_tokens.astype(np.float64), run.ttft_s
     typical, length = float(np.median(ttft)), float(np.median(lengths))
     least = 0.05 * typical / length
     if lengths.max() < ALIKE * lengths.min():
         return max(least, (typical - fixed_s) / length)
-    return max(least, float(tuple(cast(tuple[float, ...], theilslopes(ttft, lengths)))[0]))
+    return max(least, float(theilslopes(ttft, lengths)[0]))
 
 
 # --- measured beside simulated ----------------------------------------------------------------------------------------

@@ -1,15 +1,18 @@
 """A measured profile in the form of StepTime, and where a run leaves the range that was measured; fits nothing."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from costplan.profiles.engines import Engine, Speed
+from costplan.profiles.gpus import Gpu
 from costplan.profiles.measured import MeasuredProfile
-from costplan.profiles.models import Model
+from costplan.profiles.models import Model, find_model
 from costplan.serving.outcome import Outcome
+from costplan.serving.precision import find_precision, kv_value_bytes
 from costplan.serving.step_time import StepTime
-from costplan.serving.workload import Workload
 
 FAR = 1.5
 """Up to so many times the measured range an extrapolation goes without a warning."""
@@ -45,19 +48,43 @@ def measured_step(profile: MeasuredProfile, model: Model, max_tokens: int) -> St
     return step_time(base_s, {key: found.value for key, found in profile.coefficients.items()}, model)
 
 
-def beyond(profile: MeasuredProfile, workload: Workload, outcome: Outcome | None = None) -> list[str]:
-    """Warnings where prompts or requests in flight on a replica lie far outside of what was measured."""
+def covers(profile: MeasuredProfile, model: Model, gpu: Gpu, tp: int, precision: str, kv_dtype: str) -> bool:
+    """Whether these replicas are what was measured; `awq` and `int4` are two names of one precision."""
+    return (
+        (find_model(profile.model).id, profile.gpu, profile.tp) == (model.id, gpu.name, tp)
+        and find_precision(profile.precision, gpu).name == find_precision(precision, gpu).name
+        and kv_value_bytes(profile.kv_dtype) == kv_value_bytes(kv_dtype)
+    )
+
+
+def measured_engine(profile: MeasuredProfile, engine: Engine) -> Engine:
+    """The engine with the limits and the errors that were measured in place of those of its version."""
+    seen = profile.measured
+    source = (
+        f"a replay of {seen.requests:,} requests on {profile.checked}, {seen.concurrency_low} to "
+        f"{seen.concurrency_high} in flight, prompts of {seen.input_tokens_low:,} to {seen.input_tokens_high:,} tokens"
+    )
+    values = {key: value for key, value in engine.speed.values.items() if not key.startswith("error.")}
+    values |= {f"error.{figure}": value for figure, value in profile.error.items()}
+    return replace(
+        engine, block_size=profile.block_size, max_num_seqs=profile.max_num_seqs, by_device=(),
+        max_num_batched_tokens=profile.max_num_batched_tokens, prefix_caching=profile.prefix_caching,
+        speed=Speed(values=values, source=source),
+    )  # fmt: skip
+
+
+def beyond(profile: MeasuredProfile, longest: int, most: float) -> list[str]:
+    """Warnings where the longest prompt, or `most` requests in flight on a replica, go far beyond the measured."""
     found: list[str] = []
-    seen, longest = profile.measured, int(workload.input_tokens.max())
+    seen = profile.measured
     if longest > FAR * seen.input_tokens_high:
         found.append(
             f"Prompts of up to {longest:,} tokens are beyond the measured range of the profile "
             f"({seen.input_tokens_low:,} to {seen.input_tokens_high:,}): their times are extrapolated."
         )
-    most = in_flight(outcome) if outcome is not None else 0
     if most > FAR * seen.concurrency_high:
         found.append(
-            f"Up to {most:,} requests in flight on a replica are beyond the measured range of the profile "
+            f"Up to {most:,.0f} requests in flight on a replica are beyond the measured range of the profile "
             f"({seen.concurrency_low:,} to {seen.concurrency_high:,}): their times are extrapolated."
         )
     return found

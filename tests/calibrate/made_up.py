@@ -121,4 +121,4 @@ def profile(**changes: Any) -> MeasuredProfile:
 
 
 def _at(value: float) -> Coefficient:
-    return Coefficient(value=value, low=0.9 * value, high=1.1 * value)
+    return Coefficient(value=value, low=value / 2, high=2 * value)
