@@ -1,7 +1,7 @@
 """Folders of a replay against a server of known speed: the simulator's own runs, with noise on every latency."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -39,7 +39,8 @@ def workload(n: int, concurrency: int, inputs: Any, outputs: Any, seed: int = 0)
     rng = np.random.default_rng([seed, concurrency])
 
     def lengths(what: Any) -> Any:
-        return rng.integers(what[0], what[1] + 1, n) if isinstance(what, tuple) else np.full(n, what)
+        low, high = cast(tuple[int, int], what) if isinstance(what, tuple) else (what, what)
+        return rng.integers(low, high + 1, n)
 
     return Workload(
         arrival_s=np.zeros(n), input_tokens=lengths(inputs).astype(np.int32),
