@@ -98,7 +98,7 @@ def fit(runs: list[Run], deployment: Deployment) -> Fit:
 
     found = least_squares(
         residuals, guess.start, jac=jacobian, bounds=(guess.start - REACH, guess.start + REACH), max_nfev=40,
-        xtol=1e-4, ftol=1e-4,
+        xtol=1e-3, ftol=1e-3,
     )  # fmt: skip
     x = np.asarray(found.x, np.float64)
     step = _step(x, guess, deployment)
@@ -222,7 +222,7 @@ class _Target:
     """The figures of a measured run, once, and how far a simulated one is from them."""
 
     def __init__(self, run: Run) -> None:
-        self._workload = run.workload
+        self._outputs = run.workload.output_tokens[: run.counted]
         groups = _groups(run)
         queued = QUEUED if run.most_in_flight > 1 else 1.0
         self._parts = [(figure, rows) for figure in ("ttft", "tpot") for rows in groups]
@@ -231,7 +231,7 @@ class _Target:
         ]
         self._width = np.array([*widths, SIGMA["e2e"], SIGMA["throughput"]])
         self._measured = self._figures(run.start_s, run.first_s, run.last_s, self._parts)
-        whole = np.arange(run.workload.requests)
+        whole = np.arange(run.counted)
         self._plain = [("ttft", whole), ("tpot", whole)]
         self._seen = self._figures(run.start_s, run.first_s, run.last_s, self._plain)
 
@@ -248,11 +248,12 @@ class _Target:
         self, start: Floats, first: Floats, last: Floats, parts: list[tuple[str, NDArray[np.int64]]]
     ) -> Floats:
         """Logarithms of medians by group, of the mean time of a request, and of tokens a second."""
-        gaps = self._workload.output_tokens - 1
+        start, first, last = (times[: len(self._outputs)] for times in (start, first, last))
+        gaps = self._outputs - 1
         tpot = np.where(gaps > 0, (last - first) / np.maximum(gaps, 1), np.nan)
         values = {"ttft": first - start, "tpot": tpot}
         medians = [_median(values[figure][rows]) for figure, rows in parts]
-        tokens = float(self._workload.output_tokens.sum())
+        tokens = float(self._outputs.sum())
         return np.log([*medians, float(np.mean(last - start)), tokens / float(last.max() - start.min())])
 
 
@@ -263,7 +264,7 @@ def _median(values: Floats) -> float:
 
 def _groups(run: Run) -> list[NDArray[np.int64]]:
     """Rows by prompt length, each group of enough requests; one group where prompts are alike."""
-    order = np.argsort(run.workload.input_tokens, kind="stable")
+    order = np.argsort(run.workload.input_tokens[: run.counted], kind="stable")
     lengths = run.workload.input_tokens[order]
     if lengths[-1] < ALIKE * lengths[0]:
         return [order]

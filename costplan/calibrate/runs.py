@@ -20,7 +20,7 @@ from costplan.serving.memory import memory
 from costplan.serving.workload import Workload
 
 MOST_REQUESTS = 600
-"""Of a run; the first ones, whose times do not hang on those behind them but for the drain."""
+"""Of a run are simulated, the first ones; the last of those meet a drain that the real run did not have."""
 FEWEST_REQUESTS = 8
 UNSEEN_HITS = 0.02
 """A share of prompt tokens found in the cache that may go unnoticed."""
@@ -48,16 +48,15 @@ class Run:
     start_s: Floats
     first_s: Floats
     last_s: Floats
+    counted: int
+    """Of the first so many requests the figures are compared; the rest only keep them company."""
     left_out: int
     """Requests that failed or were not sent."""
+    most_in_flight: int
 
     @property
     def ttft_s(self) -> Floats:
         return self.first_s - self.start_s
-
-    @property
-    def most_in_flight(self) -> int:
-        return self.workload.concurrency or overlapping(self.start_s, self.last_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -98,12 +97,15 @@ def read_run(folder: Path, block_size: int, *, forced: bool = False) -> Run:
             f"{FEWEST_REQUESTS} are needed",
             hint="look at requests.jsonl for what failed; answers must be streamed",
         )
-    left_out, rows = len(records) - len(rows), rows[:MOST_REQUESTS]
+    left_out, cut, rows = len(records) - len(rows), len(rows) > MOST_REQUESTS, rows[:MOST_REQUESTS]
     start = np.array([_start_s(row) for row in rows])
+    last = np.array([row.last_token_s for row in rows], np.float64)
+    workload = _workload(document, rows, start, block_size)
+    flying = workload.concurrency or overlapping(start, last)
     return Run(
-        name=folder.name, document=document, workload=_workload(document, rows, start, block_size), start_s=start,
-        first_s=np.array([row.first_token_s for row in rows], np.float64),
-        last_s=np.array([row.last_token_s for row in rows], np.float64), left_out=left_out,
+        name=folder.name, document=document, workload=workload, start_s=start,
+        first_s=np.array([row.first_token_s for row in rows], np.float64), last_s=last, left_out=left_out,
+        counted=max(len(rows) - flying, len(rows) // 2) if cut else len(rows), most_in_flight=flying,
     )  # fmt: skip
 
 

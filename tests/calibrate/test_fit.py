@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from costplan.calibrate import About, fit_profile
+from costplan.calibrate.runs import read_run
 from costplan.errors import CostplanError
 from costplan.profiles.models import find_model
 from costplan.serving.measured import measured_step
@@ -105,6 +106,14 @@ def test_what_the_user_says_of_the_server_comes_before_what_it_says(tmp_path: Pa
         fit_profile([folder])
     found = fit_profile([folder], About(model="llama-3.1-8b", precision="fp8"))
     assert (found.model, found.gpu, found.precision) == ("meta-llama/Llama-3.1-8B-Instruct", "H100", "fp8")
+
+
+def test_of_a_long_run_the_first_requests_count_and_those_behind_them_keep_them_company(tmp_path: Path):
+    """600 of 650 are simulated; the 8 in flight at the cut end in a drain that was none."""
+    run = read_run(write_run(tmp_path / "run", FAST, workload(650, 8, *MIXED)), 16)
+    assert (run.workload.requests, run.counted, run.left_out) == (600, 592, 0)
+    short = read_run(write_run(tmp_path / "short", FAST, workload(40, 8, *MIXED)), 16)
+    assert (short.workload.requests, short.counted) == (40, 40)
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
