@@ -247,14 +247,14 @@ class _Target:
     def _figures(
         self, start: Floats, first: Floats, last: Floats, parts: list[tuple[str, NDArray[np.int64]]]
     ) -> Floats:
-        """Logarithms of medians by group, of the mean time of a request, and of tokens a second."""
+        """Logarithms of medians by group, of the median time of a request, and of tokens a second."""
         start, first, last = (times[: len(self._outputs)] for times in (start, first, last))
         gaps = self._outputs - 1
         tpot = np.where(gaps > 0, (last - first) / np.maximum(gaps, 1), np.nan)
         values = {"ttft": first - start, "tpot": tpot}
         medians = [_median(values[figure][rows]) for figure, rows in parts]
         tokens = float(self._outputs.sum())
-        return np.log([*medians, float(np.mean(last - start)), tokens / float(last.max() - start.min())])
+        return np.log([*medians, float(np.median(last - start)), tokens / float(last.max() - start.min())])
 
 
 def _median(values: Floats) -> float:
