@@ -96,7 +96,7 @@ def trace_of(log: Log, block_size: int) -> tuple[Trace, dict[str, Any]]:
     relative = (rows["flags"] & Flag.RELATIVE_TIME) != 0
     start = None if relative.any() else _moment(int(rows["time_us"][0]))
     trace = Trace(
-        inputs=log.inputs, workload=_workload(rows, block_size), start=start, left_out=left_out,
+        inputs=log.inputs, workload=workload_of(rows, block_size), start=start, left_out=left_out,
         out_of_order=out_of_order, sampled=bool((rows["weight"] != 1).any()),
     )  # fmt: skip
     return trace, rows
@@ -154,7 +154,8 @@ def _usable(rows: dict[str, Any]) -> tuple[NDArray[np.bool_], dict[str, int]]:
     return usable, left_out
 
 
-def _workload(rows: dict[str, Any], block_size: int) -> Workload:
+def workload_of(rows: dict[str, Any], block_size: int) -> Workload:
+    """The rows of a trace, in order of arrival, as an engine with such blocks sees them."""
     time, inputs, outputs = rows["time_us"], rows["input_tokens"], rows["output_tokens"]
     whole = (rows["text_state"] == TextState.FULL) | (rows["block_size"] > 0)
     chains = Chains(

@@ -128,7 +128,7 @@ def _function(tool: Any) -> Any:
     """Another vendor's tool (`name, description, input_schema`) as an OpenAI function; OpenAI's stay untouched."""
     fields = cast(dict[str, Any], tool) if isinstance(tool, dict) else {}
     if "function" in fields or "name" not in fields:
-        return fields or tool
+        return cast(Any, tool)
     schema: Any = fields.get("input_schema") or fields.get("parameters") or {"type": "object"}
     function: dict[str, Any] = {"name": fields["name"], "description": fields.get("description") or ""}
     return {"type": "function", "function": function | {"parameters": schema}}
