@@ -148,7 +148,8 @@ def read_records(path: Path) -> Records:
     times = {name: np.array(columns[name], np.float64)[order] for name in _TIMES}
     lengths = np.array([len(each) for each in gaps], np.int64)
     return Records(
-        index=np.array(index, np.int64)[order], times=times, counts={name: np.array(columns[name], np.int64)[order] for name in _COUNTS},
+        index=np.array(index, np.int64)[order], times=times,
+        counts={name: np.array(columns[name], np.int64)[order] for name in _COUNTS},
         completed=state == "completed", sent=state != "unsent",
         chunks=np.where(np.isfinite(times["first_token_s"]), lengths + 1, 0),
         gaps_s=np.concatenate(gaps) if gaps else np.zeros(0), gap_request=np.repeat(np.arange(len(gaps)), lengths),

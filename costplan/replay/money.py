@@ -62,4 +62,3 @@ def _estimate(usd_hour: float, rates: tuple[float, float, float | None], factor:
 def _prefill_share(server: ServerFacts) -> float | None:
     prefill, decode = server.counters.get(PREFILL), server.counters.get(DECODE)
     return None if prefill is None or decode is None or prefill + decode <= 0 else prefill / (prefill + decode)
-

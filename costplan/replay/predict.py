@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from costplan.capacity.layout import Layout, Tuning, config_facts, error_bands, layout_of
 from costplan.capacity.trace import trace_of, workload_of
-from costplan.engine import take
 from costplan.profiles.engines import find_engine
 from costplan.profiles.gpus import parse_gpus
 from costplan.profiles.models import find_model
@@ -87,7 +87,8 @@ def as_sent(traffic: Traffic, schedule: Schedule, records: Records, block_size: 
     whole = workload_of(rows, block_size)
     shared = np.minimum(np.diff(whole.shared_offsets), whole.input_tokens // block_size)[at]
     offsets = np.concatenate([[0], np.cumsum(shared)]).astype(np.int64)
-    index = np.repeat(whole.shared_offsets[:-1][at] - offsets[:-1], shared) + np.arange(offsets[-1])
+    index: NDArray[np.int64] = np.repeat(whole.shared_offsets[:-1][at] - offsets[:-1], shared)
+    index = index + np.arange(len(index))
     due = records.times["due_s"][records.sent]
     return replace(
         whole, arrival_s=due - due[0], input_tokens=whole.input_tokens[at], output_tokens=whole.output_tokens[at],
