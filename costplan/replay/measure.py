@@ -182,7 +182,7 @@ def figures(
         duration_s=whole[1] - whole[0], req_s=float(inside.sum()) / span, input_tok_s=tokens_in / span,
         output_tok_s=tokens_out / span, ttft_s=spread(records.ttft_s[ok]), tpot_s=spread(records.tpot_s[ok]),
         itl_s=spread(records.gaps_s[ok[records.gap_request]]), e2e_s=spread(records.e2e_s[ok]),
-        queue_s=Spread(mean=_ratio(server.counters, "queue_s", "queue_n")),
+        queue_s=Spread(mean=_ratio(server.counters, "request_queue_time_seconds_sum", "request_queue_time_seconds_count")),
         from_send={
             "ttft_s": spread((records.times["first_token_s"] - sent)[ok]),
             "e2e_s": spread((records.times["last_token_s"] - sent)[ok]),

@@ -6,7 +6,7 @@ from costplan.results import Estimate
 from costplan.results.measurement import ServerFacts
 from costplan.units import SECONDS_PER_HOUR, TOKENS_PER_MTOK, plural
 
-PREFILL, DECODE = "prefill_time_s", "decode_time_s"
+PREFILL, DECODE = "request_prefill_time_seconds_sum", "request_decode_time_seconds_sum"
 
 
 def hourly_usd(gpus: str | None, gpu_price: float | None) -> tuple[float, str] | None:

@@ -24,6 +24,7 @@ from costplan.serving.outcome import Outcome
 from costplan.serving.simulator import simulate
 from costplan.serving.slo import Slo
 from costplan.serving.workload import Workload
+from costplan.settings import ReplaySettings
 
 _FIGURES = (
     "req_s", "output_tok_s", "ttft_s.p50", "ttft_s.p95", "tpot_s.p50", "tpot_s.p95", "e2e_s.p50", "e2e_s.p95",
@@ -40,21 +41,22 @@ class Prediction:
     basis: str
 
 
-def served_layout(model: str, gpus: str, server: ServerFacts, *, tp: int | None, precision: str | None) -> Layout:
+def served_layout(settings: ReplaySettings, server: ServerFacts) -> Layout:
     """The layout that is being measured, with the limits and the cache that the server states.
 
     Raises CostplanError where the model or the GPU is not known, or the model does not fit.
     """
-    count, gpu = parse_gpus(gpus)
-    known = find_model(model)
-    engine = find_engine(f"vllm@{server.version.split('+')[0]}" if server.kind == "vllm" and server.version else "vllm")
+    count, gpu = parse_gpus(settings.gpus or "")
+    model = find_model(server.model)
+    release = server.version.split("+")[0] if server.kind == "vllm" and server.version else ""
+    engine = find_engine(f"vllm@{release}" if release else "vllm")
     if server.block_size:
         engine = replace(engine, block_size=server.block_size)
-    tp = tp or count
+    tp = settings.tp or count
     tuning = Tuning(max_num_seqs=server.max_num_seqs, max_num_batched_tokens=server.max_num_batched_tokens)
     layout = layout_of(
-        known, gpu, engine, tp=tp, replicas=max(1, count // tp), precision=precision or known.native_precision,
-        tuning=tuning,
+        model, gpu, engine, tp=tp, replicas=max(1, count // tp),
+        precision=settings.precision or settings.quantization or model.native_precision, tuning=tuning,
     )  # fmt: skip
     if server.kv_blocks:
         layout = replace(layout, config=replace(layout.config, blocks=server.kv_blocks))

@@ -1,0 +1,80 @@
+"""The few questions put to a server before the run: how it counts tokens, so that prompts get their exact length."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from costplan.errors import CostplanError
+from costplan.replay.bodies import Style, salted
+from costplan.replay.synth import common_words, single_tokens
+
+_PROBE_WORDS = 64
+_WAIT_S = 120.0
+Prompts = Literal["log", "synthetic"]
+Endpoint = Literal["chat", "completions"]
+
+
+def generation_url(url: str, endpoint: Endpoint) -> str:
+    """`http://host:port/v1` -> the address that requests go to."""
+    return url.rstrip("/") + ("/chat/completions" if endpoint == "chat" else "/completions")
+
+
+def put(style: Style, url: str, headers: dict[str, str]) -> Style:
+    """The style with what this server says about tokens: ids of ordinary words, or what it adds to a text of words.
+
+    Whatever it will not say is left as it is; the count of each prompt is checked against its usage after the run.
+    """
+    if style.prompts == "log":
+        return style
+    if style.endpoint == "completions" and style.vllm:
+        try:
+            found = single_tokens(common_words(), _tokenizer(url, style.model, headers))
+        except CostplanError:
+            found = []
+        if len(found) > _PROBE_WORDS:
+            return replace(style, vocabulary=tuple(found))
+    text = "".join(f" {word}" for word in common_words()[:_PROBE_WORDS])
+    ask: dict[str, Any] = {"model": style.model, "max_tokens": 1, "temperature": 0}
+    if style.endpoint == "chat":
+        ask["messages"] = [{"role": "user", "content": salted(text, style)}]
+    else:
+        ask["prompt"] = salted(text, style)
+    answer = post(generation_url(url, style.endpoint), headers, ask)
+    counted = (answer.get("usage") or {}).get("prompt_tokens")
+    return replace(style, overhead_tokens=max(0, counted - _PROBE_WORDS)) if isinstance(counted, int) else style
+
+
+def post(url: str, headers: dict[str, str], fields: dict[str, Any]) -> dict[str, Any]:
+    """The JSON answer. Raises CostplanError; neither the key nor the server's text is part of the message."""
+    request = urllib.request.Request(
+        url, json.dumps(fields).encode(), {"content-type": "application/json", **headers}, method="POST"
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=_WAIT_S) as answer:
+            found = json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            hint = (
+                "check the key in the environment" if error.code in (401, 403) else "check --url, --model, --endpoint"
+            )
+            raise CostplanError(f"{url}: the server answers {error.code} {error.reason}", hint=hint) from None
+    except (OSError, ValueError) as error:
+        raise CostplanError(f"{url}: no answer ({error})", hint="is the server up? curl its /health") from None
+    return found if isinstance(found, dict) else {}
+
+
+def _tokenizer(url: str, model: str, headers: dict[str, str]) -> Callable[[str], list[int]]:
+    parts = urlsplit(url)
+    address = urlunsplit((parts.scheme, parts.netloc, "/tokenize", "", ""))
+
+    def tokenize(text: str) -> list[int]:
+        found = post(address, headers, {"model": model, "prompt": text, "add_special_tokens": False}).get("tokens")
+        if not isinstance(found, list):
+            raise CostplanError(f"{address}: no tokens in the answer", hint="--endpoint chat")
+        return found
+
+    return tokenize
