@@ -10,6 +10,7 @@ from typer.exceptions import TyperException
 from costplan import __version__
 from costplan.cli import serving
 from costplan.cli.breakeven import breakeven
+from costplan.cli.gate import gate
 from costplan.cli.output import check_outputs, console, output, progress
 from costplan.cli.profiles import gpus, models
 from costplan.errors import CostplanError, UsageError
@@ -219,7 +220,7 @@ def normalize(
 @app.command()
 def schema(
     document: Annotated[
-        str, typer.Argument(help="Which document: plan, simulation, capacity or breakeven.", metavar="DOCUMENT")
+        str, typer.Argument(help="Which document: plan, simulation, capacity, breakeven or gate.", metavar="DOCUMENT")
     ] = "plan",
 ) -> None:
     """Print the JSON Schema of a document that costplan writes.
@@ -232,19 +233,21 @@ def schema(
 
     from costplan.results import json_schema
     from costplan.results.breakeven import breakeven_schema
+    from costplan.results.gate import gate_schema
     from costplan.results.serving import serving_schema
 
-    if document not in ("plan", "simulation", "capacity", "breakeven"):
+    if document not in ("plan", "simulation", "capacity", "breakeven", "gate"):
         raise UsageError(
-            f"{document}: no such document", hint="costplan schema plan, simulation, capacity or breakeven"
+            f"{document}: no such document", hint="costplan schema plan, simulation, capacity, breakeven or gate"
         )
-    own = {"plan": lambda: json_schema("plan"), "breakeven": breakeven_schema}
+    own = {"plan": lambda: json_schema("plan"), "breakeven": breakeven_schema, "gate": gate_schema}
     typer.echo(json.dumps(own[document]() if document in own else serving_schema(document), indent=2))
 
 
 app.command()(serving.simulate)
 app.command()(serving.capacity)
 app.command()(breakeven)
+app.command()(gate)
 
 
 app.command()(gpus)

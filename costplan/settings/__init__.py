@@ -18,12 +18,21 @@ from costplan.settings.commands import (
     AnalyzeSettings,
     BreakevenSettings,
     CapacitySettings,
+    GateSettings,
     ReplaySettings,
     SimulateSettings,
 )
 from costplan.units import parse_count, parse_duration_s
 
-__all__ = ["AnalyzeSettings", "BreakevenSettings", "CapacitySettings", "ReplaySettings", "SimulateSettings", "resolve"]
+__all__ = [
+    "AnalyzeSettings",
+    "BreakevenSettings",
+    "CapacitySettings",
+    "GateSettings",
+    "ReplaySettings",
+    "SimulateSettings",
+    "resolve",
+]
 Settings = TypeVar("Settings")
 
 
@@ -211,6 +220,13 @@ _PARSERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "cold_start": (_duration, "--cold-start 2m"),
     "speculative": (_text, "--speculative 3,0.7"),
     "seed": (_count(least=0), "--seed 7"),
+    "tasks": (_text, "--tasks builtin or --tasks tasks.yaml"),
+    "margin": (_number(above=0, most=100), "--margin 5, points that may be lost"),
+    "relative": (_switch, "COSTPLAN_RELATIVE=true"),
+    "grader_command": (_text, '--grader-command "python grade.py"'),
+    "base_usd_per_mtok": (_text, "--base-usd-per-mtok 2.50/10, input and output"),
+    "candidate_usd_per_mtok": (_text, "--candidate-usd-per-mtok 0.15/0.60, input and output"),
+    "show_text": (_switch, "COSTPLAN_SHOW_TEXT=true"),
     "max_gpus": (_count(least=1), "--max-gpus 64"),
     "price": (_one_of("on-demand", "reserved", "spot"), "--price reserved"),
     "url": (_text, "--url http://127.0.0.1:8000/v1"),
@@ -227,7 +243,6 @@ _PARSERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "endpoint": (_one_of("auto", "chat", "completions"), "--endpoint completions"),
     "salt": (_text, "--salt monday"),
     "collect": (_switch, "COSTPLAN_COLLECT=true"),
-    "tasks": (_text, "--tasks builtin"),
     "samples": (_count(least=1), "--samples 100, of each stratum"),
     "max_failures": (_count(least=1), "--max-failures 10"),
     "timeout": (_duration, "--timeout 10m"),

@@ -159,3 +159,22 @@ class ReplaySettings:
     """Folders of earlier runs that the profile is fitted to as well."""
     api_key_env: str = "OPENAI_API_KEY"
     out: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSettings:
+    """Settings of `costplan gate`."""
+
+    tasks: str | None = None
+    """`builtin` or a file; default: what the runs were asked."""
+    margin: float = 5.0
+    """Points that may be lost, or percent of the base's score."""
+    relative: bool = False
+    grader_command: str | None = None
+    base_usd_per_mtok: str | None = None
+    """`0.15/0.60`, or one number for both; likewise `candidate_usd_per_mtok`."""
+    candidate_usd_per_mtok: str | None = None
+    prices: Path | None = None
+    show_text: bool = False
+    seed: int = 0
+    """Of the bootstrap."""
