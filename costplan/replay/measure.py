@@ -31,6 +31,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
+_QUEUE = "request_queue_time_seconds"
 _TIMES = ("due_s", "dispatched_s", "sent_s", "first_token_s", "last_token_s", "done_s")
 _COUNTS = ("input_tokens", "cached_tokens", "output_tokens", "asked_input_tokens", "asked_output_tokens")
 
@@ -182,7 +183,7 @@ def figures(
         duration_s=whole[1] - whole[0], req_s=float(inside.sum()) / span, input_tok_s=tokens_in / span,
         output_tok_s=tokens_out / span, ttft_s=spread(records.ttft_s[ok]), tpot_s=spread(records.tpot_s[ok]),
         itl_s=spread(records.gaps_s[ok[records.gap_request]]), e2e_s=spread(records.e2e_s[ok]),
-        queue_s=Spread(mean=_ratio(server.counters, "request_queue_time_seconds_sum", "request_queue_time_seconds_count")),
+        queue_s=Spread(mean=_ratio(server.counters, f"{_QUEUE}_sum", f"{_QUEUE}_count")),
         from_send={
             "ttft_s": spread((records.times["first_token_s"] - sent)[ok]),
             "e2e_s": spread((records.times["last_token_s"] - sent)[ok]),
@@ -228,7 +229,7 @@ def block_rates(records: Records, window: tuple[float, float] | None) -> Floats:
 def batch_means(blocks: Floats) -> tuple[float, float, float]:
     """(mean, low, high): the 95 % interval of a mean by batch means (Law, Simulation Modeling and Analysis, 9.5.3)."""
     mean = float(blocks.mean())
-    half = _T_QUANTILE * float(blocks.std(ddof=1)) / np.sqrt(len(blocks))
+    half = _T_QUANTILE * float(blocks.std(ddof=1)) / len(blocks) ** 0.5
     return mean, mean - half, mean + half
 
 

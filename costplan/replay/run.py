@@ -1,4 +1,4 @@
-"""`costplan replay`: a trace or tasks, a server, one load or a sweep -> the measurement; how it looks is not known here."""
+"""`costplan replay`: a trace or tasks and a server -> the measurement of one load or a sweep; it formats nothing."""
 
 import math
 import os
