@@ -14,7 +14,7 @@ It runs in a process of its own. Options are the fields of `MockOptions`. It ans
     POST /reset    forgets all of that, the counters of /metrics and the prefix cache
 
 Truth. `arrival_s`, `first_s`, `last_s` are time.monotonic(), which all processes of a Linux machine share: the whole
-body was parsed; the first and the last token were handed to the kernel. `body` is the BLAKE2b-64 of the request body in hex.
+body was parsed; the first and the last token were handed to the kernel. `body` is the BLAKE2b-64 of the request body.
 Tokens leave on an absolute schedule, arrival + ttft + k * itl, by one timer for all requests.
 
 Tokenizer. A word is a token, white space is none; the id of `t123` is 123, of any other word its CRC-32 modulo 50,000.
