@@ -4,7 +4,7 @@ Order of the cuts: window, number of requests, speed, longest gap. The first req
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
+from heapq import heappop, heappush
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,19 +92,17 @@ def turns(session: NDArray[np.uint64], arrival_s: Floats, duration_s: Floats) ->
     for each other. Without a duration nobody knows when a turn ended, and its followers keep their own times.
     """
     previous, think = np.full(len(session), -1, np.int64), np.zeros(len(session))
-    rows = np.flatnonzero((session != 0) & np.isfinite(duration_s))
-    rows = rows[np.argsort(session[rows], kind="stable")]
-    edges = np.flatnonzero(np.diff(session[rows], prepend=session[rows[:1]], append=session[rows[-1:]])).tolist()
-    end_s = arrival_s + duration_s
-    for start, stop in pairwise([0, *edges, len(rows)] if len(rows) else []):
-        order = rows[start:stop]
-        by_end = order[np.argsort(end_s[order], kind="stable")]
-        done = np.searchsorted(end_s[by_end], arrival_s[order], "right")
-        has = done > 0
-        before = by_end[np.maximum(done - 1, 0)]
-        has &= before < order  # an answer of no duration ends when it begins
-        previous[order[has]] = before[has]
-        think[order[has]] = arrival_s[order[has]] - end_s[before[has]]
+    running: dict[int, list[tuple[float, int]]] = {}
+    over: dict[int, tuple[float, int]] = {}
+    known = np.flatnonzero((session != 0) & np.isfinite(duration_s))
+    for row, key, start_s in zip(known.tolist(), session[known].tolist(), arrival_s[known].tolist(), strict=True):
+        turn = running.setdefault(key, [])
+        while turn and turn[0][0] <= start_s:
+            over[key] = heappop(turn)
+        if key in over:
+            ended_s, previous[row] = over[key]
+            think[row] = start_s - ended_s
+        heappush(turn, (start_s + float(duration_s[row]), row))
     return previous, think
 
 
