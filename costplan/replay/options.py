@@ -38,8 +38,6 @@ def check(settings: ReplaySettings, origins: dict[str, str], traces: list[str]) 
     if (settings.url is None) == (settings.serve is None):
         said = "no server is given" if settings.url is None else "--url and --serve contradict each other"
         raise UsageError(said, hint=_URL)
-    if settings.url is not None and not settings.url.startswith(("http://", "https://")):
-        raise UsageError(f"--url {settings.url}: not an http address", hint="--url http://127.0.0.1:8000/v1")
     if bool(traces) == (settings.tasks is not None):
         said = "a trace and --tasks contradict each other" if traces else "no trace is given"
         raise UsageError(said, hint="costplan replay TRACE --url URL --model NAME, or --tasks builtin without a trace")

@@ -4,6 +4,7 @@ import math
 import os
 import platform
 import secrets
+import shlex
 import shutil
 import tempfile
 from collections.abc import Generator
@@ -17,7 +18,7 @@ import numpy as np
 
 from costplan import __version__
 from costplan.capacity.sustained import cached_share
-from costplan.errors import CostplanError, UsageError
+from costplan.errors import CostplanError
 from costplan.profiles.gpus import parse_gpus
 from costplan.replay.attempt import Attempt, Job, Progress, attempt
 from costplan.replay.bodies import Style
@@ -27,6 +28,7 @@ from costplan.replay.options import check, req_s, told, warm_up
 from costplan.replay.predict import Prediction, predict, served_layout
 from costplan.replay.schedule import chosen_rows
 from costplan.replay.script import Load
+from costplan.replay.serve import serve
 from costplan.replay.server import describe
 from costplan.replay.sweep import search
 from costplan.replay.traffic import Traffic, read_traffic
@@ -115,7 +117,11 @@ def _server(
         yield describe(settings.url, settings.model, key), headers
         return
     assert settings.serve is not None
-    raise UsageError("--serve: not yet", hint="--url")
+    with serve(
+        settings.serve, folder / "server.log", quantization=settings.quantization, tp=settings.tp or 1,
+        flags=shlex.split(settings.serve_args or ""), report=report,
+    ) as served:  # fmt: skip
+        yield served.facts, {}
 
 
 def _style(settings: ReplaySettings, server: ServerFacts, tasks: list[Task]) -> Style:
