@@ -5,7 +5,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from costplan.errors import CostplanError
@@ -44,7 +44,7 @@ def put(style: Style, url: str, headers: dict[str, str]) -> Style:
     else:
         ask["prompt"] = salted(text, style)
     answer = post(generation_url(url, style.endpoint), headers, ask)
-    counted = (answer.get("usage") or {}).get("prompt_tokens")
+    counted = cast(dict[str, Any], answer.get("usage") or {}).get("prompt_tokens")
     return replace(style, overhead_tokens=max(0, counted - _PROBE_WORDS)) if isinstance(counted, int) else style
 
 
@@ -64,7 +64,7 @@ def post(url: str, headers: dict[str, str], fields: dict[str, Any]) -> dict[str,
             raise CostplanError(f"{url}: the server answers {error.code} {error.reason}", hint=hint) from None
     except (OSError, ValueError) as error:
         raise CostplanError(f"{url}: no answer ({error})", hint="is the server up? curl its /health") from None
-    return found if isinstance(found, dict) else {}
+    return cast(dict[str, Any], found) if isinstance(found, dict) else {}
 
 
 def _tokenizer(url: str, model: str, headers: dict[str, str]) -> Callable[[str], list[int]]:
@@ -75,6 +75,6 @@ def _tokenizer(url: str, model: str, headers: dict[str, str]) -> Callable[[str],
         found = post(address, headers, {"model": model, "prompt": text, "add_special_tokens": False}).get("tokens")
         if not isinstance(found, list):
             raise CostplanError(f"{address}: no tokens in the answer", hint="--endpoint chat")
-        return found
+        return cast(list[int], found)
 
     return tokenize
