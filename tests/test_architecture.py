@@ -40,8 +40,8 @@ BUDGETS = (
     Budget(parts=frozenset({"levers", "similarity", "complexity"}), lines=2500, reason="one file per saving"),
     Budget(
         parts=frozenset({"serving", "capacity", "tco"}),
-        lines=4200,
-        reason="event loop, step times from three sources, memory, the search for a fleet, and the money of one",
+        lines=4350,
+        reason="event loop, step times from four sources, memory, the search for a fleet, and the money of one",
     ),  # fmt: skip
     Budget(parts=frozenset({"replay", "gate", "calibrate", "tasks"}), lines=2600, reason="what is measured"),
     Budget(parts=frozenset({"profiles"}), lines=1300, reason="four kinds of dated facts, and config.json of any model"),

@@ -163,7 +163,7 @@ def _capacity(run: Run, rows: list[Served], cases: list[Case], slo: str) -> Capa
     spare = run.case.rule.spare
     return Capacity(
         req_s_at_slo=Estimate(
-            value=rate.value, low=rate.low, high=rate.high, unit="requests/s", basis="simulated", note=rate.source
+            value=rate.value, low=rate.low, high=rate.high, unit="requests/s", basis=chosen.basis, note=rate.source
         ),
         slo=slo, binding=chosen.binding,
         layouts=[

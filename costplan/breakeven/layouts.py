@@ -5,11 +5,12 @@ from math import log
 from typing import Any
 
 from costplan.breakeven.traffic import Traffic
-from costplan.capacity.sustained import Layout, layouts, sustained
+from costplan.capacity.sustained import Layout, Tuning, layouts, sustained
 from costplan.errors import CostplanError, UsageError
 from costplan.profiles.engines import find_engine
 from costplan.profiles.gpus import Gpu
 from costplan.profiles.models import Model
+from costplan.results import Basis
 from costplan.serving.arrivals import Lengths
 from costplan.serving.slo import Slo
 from costplan.serving.workload import Workload
@@ -31,7 +32,7 @@ class Served:
     tpot_p95_s: float | None = None
     e2e_p95_s: float | None = None
     binding: str = ""
-    basis: str = "simulated"
+    basis: Basis = "simulated"
     reason: str = ""
     step_time: str = ""
     """Where the step times come from: `measured`, `silicon` or `estimated`."""
@@ -39,12 +40,12 @@ class Served:
 
 def served(
     count: int, gpu: Gpu, model: Model, precision: str, engine: str, tp: int | None, slo: Slo, traffic: Traffic,
-    token_ratio: float, workload: Workload | None = None,
+    token_ratio: float, workload: Workload | None = None, tuning: Tuning | None = None,
 ) -> list[Served]:  # fmt: skip
     """All layouts, those that serve nothing included. Raises where none fits into memory or keeps the SLO."""
     if tp is not None and count % tp:
         raise UsageError(f"--tp {tp} does not divide {count} GPUs", hint=f"--tp {_divisors(count)}")
-    found, refused = layouts(count, gpu, model, precision, find_engine(engine))
+    found, refused = layouts(count, gpu, model, precision, find_engine(engine), tuning)
     wanted = [each for each in found if tp in (None, each.gpus_per_replica)]
     rows = [_measured(layout, slo, traffic, token_ratio, workload) for layout in wanted]
     rows += [

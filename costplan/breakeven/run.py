@@ -3,6 +3,7 @@
 import re
 from datetime import date
 
+import msgspec
 import numpy as np
 
 from costplan.breakeven.case import Case, needed
@@ -11,11 +12,14 @@ from costplan.breakeven.draws import drawn
 from costplan.breakeven.layouts import Served, served
 from costplan.breakeven.offers import Shape, api_price, fact_of, open_offers, stated_offer
 from costplan.breakeven.traffic import Traffic, stated_traffic, traffic_of_plan, with_arrivals
+from costplan.capacity.layout import Tuning
+from costplan.capacity.measured import check_covered, single_profile
 from costplan.errors import CostplanError, UsageError
 from costplan.profiles.gpus import Gpu, parse_gpus
 from costplan.profiles.models import Model, find_model
 from costplan.results import Plan
 from costplan.results.breakeven import Breakeven, Offer
+from costplan.serving.measured import beyond
 from costplan.serving.slo import parse_slo
 from costplan.serving.workload import Workload
 from costplan.settings import BreakevenSettings
@@ -42,8 +46,7 @@ def breakeven(
     `workload` holds the requests behind the plan, where they are at hand: their lengths, shared prefixes and times.
     Raises CostplanError or UsageError for names nobody knows, contradictory settings and what no GPU here can serve.
     """
-    if settings.profile is not None:
-        raise UsageError("--profile: measured speed profiles are not read by this version", hint="leave out --profile")
+    settings, profile = single_profile(settings)
     growth = growth_of(settings.growth)
     count, gpu = parse_gpus(settings.gpus)
     supply = supply_of(gpu, cloud=settings.cloud or "", term=settings.term or "", usd_hour=settings.gpu_price)
@@ -57,9 +60,13 @@ def breakeven(
     model, stood_in = _open_model(settings, traffic)
     precision = settings.precision or model.native_precision
     ratio = _ratio(today, model)
+    if profile is not None and settings.profile is not None:
+        tps = (settings.tp,) if settings.tp else ()
+        check_covered(profile, settings.profile, model, [gpu], tps, (precision,), profile.kv_dtype)
+    tuning = Tuning(kv_dtype=profile.kv_dtype, measured=profile) if profile else None
     rows = served(
         count, gpu, model, precision, settings.engine, settings.tp, parse_slo(settings.slo), traffic, ratio.value,
-        workload,
+        workload, tuning,
     )  # fmt: skip
     offers = _offers(settings, traffic, model, day)
     facts = _facts(settings, traffic, supply, offers, ratio)
@@ -71,7 +78,13 @@ def breakeven(
         case=case, draws=case.outcome(sampled), supply=supply, gpu=gpu, count=count, model=model,
         offers=offers, today=today, growth=growth.value if growth else 0.0, stood_in=stood_in, precision=precision,
     )  # fmt: skip
-    return document(run, rows, cases, settings, origins, grown)
+    found = document(run, rows, cases, settings, origins, grown)
+    if profile is None:
+        return found
+    longest = int(traffic.input_tokens if workload is None else workload.input_tokens.max())
+    # Little's law with the slow ones' time: no fewer than are in flight
+    flying = case.served.req_s * (case.served.e2e_p95_s or 0.0)
+    return msgspec.structs.replace(found, warnings=[*found.warnings, *beyond(profile, longest, flying)])
 
 
 def growth_of(text: str | None) -> Fact | None:
@@ -186,9 +199,10 @@ def _case(
         supply=supply, gpus_per_replica=row.tp, gpu_power_w=gpu.power_w, weights_bytes=row.weights_bytes,
         output_tokens=traffic.output_tokens,
     )  # fmt: skip
+    against = "its own replay" if row.step_time == "measured" else "published runs"
     rate = Fact(
         value=row.req_s, low=row.req_s * (1 - row.error_band), high=row.req_s * (1 + row.error_band), unit="requests/s",
-        source=f"{row.basis}, step times {row.step_time}; median error {row.error_band:.0%} against published runs",
+        source=f"simulated, step times {row.step_time}; median error {row.error_band:.0%} against {against}",
     )  # fmt: skip
     return Case(traffic=traffic, host=host, rule=rule, served=row, facts=facts | {"req_s": rate})
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from costplan.capacity.hours import Hours
-from costplan.capacity.layout import Layout, error_bands, throughput_error
+from costplan.capacity.layout import Layout, basis_of, error_bands, throughput_error
 from costplan.capacity.sizing import Sized
 from costplan.errors import UsageError
 from costplan.profiles.gpus import Gpu, HourPrice
@@ -55,7 +55,7 @@ def fleet_cost(settings: CapacitySettings, layout: Layout, by_hour: Sequence[int
 
     return Estimate(
         value=price.usd * gpu_hours(1.0), low=price.low * gpu_hours(1 / (1 + error)),
-        high=price.high * gpu_hours(1 + error), unit="usd/month", basis="simulated",
+        high=price.high * gpu_hours(1 + error), unit="usd/month", basis=basis_of(layout),
         note=note or f"{price.usd:g} USD per GPU-hour, {settings.price} ({price.source}, {price.checked})",
     )  # fmt: skip
 

@@ -8,10 +8,13 @@ import numpy as np
 from costplan.errors import CostplanError, UsageError
 from costplan.profiles.engines import Engine
 from costplan.profiles.gpus import Gpu
+from costplan.profiles.measured import MeasuredProfile
 from costplan.profiles.models import Model
+from costplan.results import Basis
 from costplan.results.serving import ServingConfig
 from costplan.serving.arrivals import pick
 from costplan.serving.engine import EngineConfig
+from costplan.serving.measured import covers, measured_engine, measured_step
 from costplan.serving.memory import Memory, memory
 from costplan.serving.roofline import roofline
 from costplan.serving.step_time import StepTime
@@ -60,6 +63,8 @@ class Tuning:
     acceptance: float = 0.0
     tokens: int = TYPICAL_TOKENS
     """Of a typical request: with sliding windows, blocks hold more of long requests."""
+    measured: MeasuredProfile | None = None
+    """Its step times and limits hold for the layouts it covers; the others stay estimated."""
 
 
 def layout_of(
@@ -68,13 +73,21 @@ def layout_of(
 ) -> Layout:  # fmt: skip
     """One layout; raises CostplanError where it cannot be split so or leaves no room for a KV cache."""
     tuning = tuning or Tuning()
-    engine = engine.on(gpu)
+    engine, profile = engine.on(gpu), tuning.measured
+    if profile is not None and not covers(profile, model, gpu, tp, precision, tuning.kv_dtype):
+        profile = None
+    if profile is not None:
+        engine = measured_engine(profile, engine)
     drafts = tuning.draft_tokens
     budget = tuning.max_num_batched_tokens or engine.max_num_batched_tokens
     seqs = tuning.max_num_seqs or max(1, min(engine.max_num_seqs, budget // (1 + drafts)))
     shape = {"tp": tp, "max_tokens": budget, "max_num_seqs": seqs}
     room = memory(model, gpu, engine, precision=precision, kv_dtype=tuning.kv_dtype, **shape)
-    step = roofline(model, gpu, engine, precision=precision, kv_dtype=tuning.kv_dtype, **shape)
+    if profile is not None:
+        step = measured_step(profile, model, budget)
+        room = room if profile.kv_blocks is None else room.holding(profile.kv_blocks, tuning.tokens)
+    else:
+        step = roofline(model, gpu, engine, precision=precision, kv_dtype=tuning.kv_dtype, **shape)
     blocks = room.blocks(tuning.tokens)
     config = EngineConfig(
         blocks=blocks, block_size=engine.block_size, max_num_seqs=seqs, max_num_batched_tokens=budget,
@@ -138,6 +151,11 @@ def error_bands(engine: Engine) -> dict[str, float]:
     """Median absolute error by figure that the engine's profile was fitted with; empty where it says nothing."""
     values = engine.speed.values
     return {key.split(".", 1)[1]: values[key] for key in sorted(values) if key.startswith("error.")}
+
+
+def basis_of(layout: Layout) -> Basis:
+    """Simulated figures count as measured where the step times below them are."""
+    return "measured" if layout.step.basis == "measured" else "simulated"
 
 
 def throughput_error(engine: Engine) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 from costplan.capacity.fleet import fleet_cost, fleet_option, price_of
 from costplan.capacity.hours import Hours, check_hours, hours_of
 from costplan.capacity.layout import Layout, Tuning, error_bands, layout_of
+from costplan.capacity.measured import check_covered, search_profile, told
 from costplan.capacity.naive import naive_fleet
 from costplan.capacity.single import routing_of, trace_facts, trace_warnings
 from costplan.capacity.sizing import Sized, SizeJob, save, size
@@ -77,16 +78,24 @@ def plan_capacity(
     paths: list[str], settings: CapacitySettings, origins: dict[str, str], report: Progress | None = None
 ) -> Capacity:
     """Raises CostplanError for unknown names and for a trace without a request that can be served."""
+    settings, profile, sizes = search_profile(settings, origins)
     slo, model, engine = parse_slo(settings.slo), find_model(settings.model), find_engine(settings.engine)
     gpus = _gpus(settings)
     precisions = _precisions(settings, model, gpus)
     kv_value_bytes(settings.kv_dtype)  # an unknown name is an error here, not a reason to rule out
+    if profile is not None and settings.profile is not None:
+        asked = [gpu for gpu, _ in gpus]
+        check_covered(profile, settings.profile, model, asked, sizes, tuple(precisions), settings.kv_dtype)
+        engine = replace(engine, block_size=profile.block_size)
     trace = _served(read_trace(paths, AnalyzeSettings(workers=settings.workers), engine.block_size, report), model)
     hours = hours_of(trace)
     pruned = _Pruned()
     with tempfile.TemporaryDirectory(prefix="costplan-") as folder:
         save(busiest(hours.peak, SCREEN_REQUESTS), Path(folder))
-        candidates = _candidates(settings, slo, model, engine, gpus, precisions, hours, pruned)
+        tuning = Tuning(kv_dtype=settings.kv_dtype, measured=profile)
+        candidates = _candidates(
+            settings, slo, model, engine, gpus, precisions, hours, pruned, tuning, sizes or TP_SIZES
+        )  # fmt: skip
         sized = _size_all(settings, slo, candidates, Path(folder), pruned, report)
         if hours.peak.requests > SCREEN_REQUESTS:
             sized = _whole_hour(settings, slo, sized, hours, Path(folder), report)
@@ -98,6 +107,8 @@ def plan_capacity(
     best = options[0] if options else None
     simulated = len(sized)
     warnings += _guessed([gpu for gpu, _ in gpus])
+    if profile is not None:
+        warnings += told(profile, options, held[0][1].figures if held else None, int(hours.peak.input_tokens.max()))
     return Capacity(
         inputs=trace.inputs, trace=_facts(trace, hours), model=model.id, engine=engine.label, slo=str(slo),
         options=options, best=best, usd_per_mtok=_per_mtok(best, trace, hours),
@@ -165,18 +176,18 @@ def _served(trace: Trace, model: Model) -> Trace:
 
 def _candidates(
     settings: CapacitySettings, slo: Slo, model: Model, engine: Engine, gpus: list[tuple[Gpu, int]],
-    precisions: list[str], hours: Hours, pruned: _Pruned,
+    precisions: list[str], hours: Hours, pruned: _Pruned, tuning: Tuning, sizes: tuple[int, ...],
 ) -> list[_Candidate]:  # fmt: skip
     """What no bound rules out, cheapest bound first."""
     peak = hours.peak
     longest = int((peak.input_tokens.astype(np.int64) + peak.output_tokens).max())
     typical = int(peak.input_tokens.mean() + peak.output_tokens.mean())
-    tuning = Tuning(kv_dtype=settings.kv_dtype, tokens=typical)
+    tuning = replace(tuning, tokens=typical)
     shape = shape_of(peak, engine.prefix_caching)
     found: list[_Candidate] = []
     for gpu, most in gpus:
         for precision in precisions:
-            for tp in TP_SIZES:
+            for tp in sizes:
                 name = f"TP{tp} {gpu.name} {precision}"
                 reason, layout = _laid_out(model, gpu, engine, tp, precision, tuning, longest)
                 if layout is None:
@@ -374,7 +385,7 @@ def _per_mtok(best: FleetOption | None, trace: Trace, hours: Hours) -> Estimate 
     month = tokens / hours.span_h * HOURS_PER_MONTH / TOKENS_PER_MTOK
     return Estimate(
         value=best.usd_month.value / month, low=best.usd_month.low / month, high=best.usd_month.high / month,
-        unit="usd/mtok", basis="simulated", note="GPU hours only, at the traffic of this trace all month",
+        unit="usd/mtok", basis=best.usd_month.basis, note="GPU hours only, at the traffic of this trace all month",
     )  # fmt: skip
 
 

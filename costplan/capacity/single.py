@@ -7,17 +7,29 @@ from typing import cast
 import msgspec
 import numpy as np
 
-from costplan.capacity.layout import Layout, Tuning, config_facts, error_bands, layout_of, parse_speculative, servable
+from costplan.capacity.layout import (
+    Layout,
+    Tuning,
+    basis_of,
+    config_facts,
+    error_bands,
+    layout_of,
+    parse_speculative,
+    servable,
+)
+from costplan.capacity.measured import check_covered, single_profile
 from costplan.capacity.steady import Balance, balance, highest_rate
 from costplan.capacity.sustained import cached_share, shape_of
 from costplan.capacity.trace import Progress, Trace, read_trace
 from costplan.errors import UsageError
 from costplan.profiles.engines import find_engine
 from costplan.profiles.gpus import parse_gpus
+from costplan.profiles.measured import MeasuredProfile
 from costplan.profiles.models import find_model
 from costplan.results import Assumption
 from costplan.results.serving import Simulation, Verdict, WorkloadFacts
 from costplan.serving.arrivals import Load, first, is_open_ended, make, parse_lengths, parse_rate, shared_prefix
+from costplan.serving.measured import beyond, in_flight
 from costplan.serving.outcome import Outcome
 from costplan.serving.simulator import Autoscale, Routing, simulate
 from costplan.serving.slo import Slo, judge, parse_slo
@@ -34,12 +46,13 @@ _ONE_OF = "give one of --rate 5, --rate inf --requests 1000, --concurrency 25 --
 
 def run_simulation(settings: SimulateSettings, report: Progress | None = None) -> Simulation:
     """Raises CostplanError for what does not exist, does not fit or contradicts itself."""
+    settings, profile = single_profile(settings)
     slo = parse_slo(settings.slo) if settings.slo else Slo()
     _check_load(settings)
     load = _load(settings) if settings.trace is None else None
     engine = find_engine(settings.engine)
-    trace = _trace(settings, engine.block_size, report)
-    layout = _layout(settings, trace.workload if trace else None)
+    trace = _trace(settings, profile.block_size if profile else engine.block_size, report)
+    layout = _layout(settings, profile, trace.workload if trace else None)
     workload, rejected = _workload(settings, load, trace, layout)
     autoscale = _autoscale(settings, layout, workload, slo)
     outcome = _served(settings, layout, workload, autoscale)
@@ -60,8 +73,9 @@ def run_simulation(settings: SimulateSettings, report: Progress | None = None) -
         saturated=found.saturated, sustainable_req_s=found.sustainable_req_s, busy_share=found.busy_share,
         replica_hours=found.replica_hours, mean_batch_tokens=found.mean_batch_tokens,
         slo=[Verdict(target=t.text, value=v, met=t.met(v)) for t, v in judge(slo, found.value)],
-        basis="simulated", error_band=bands, error_source=layout.engine.speed.source,
-        assumptions=_assumptions(settings, layout, autoscale), warnings=_warnings(layout, trace, rejected, bool(bands)),
+        basis=basis_of(layout), error_band=bands, error_source=layout.engine.speed.source,
+        assumptions=_assumptions(settings, layout, autoscale), warnings=_warnings(layout, trace, rejected, bool(bands))
+        + (beyond(profile, int(workload.input_tokens.max()), in_flight(outcome)) if profile else []),
     )  # fmt: skip
 
 
@@ -138,7 +152,7 @@ def _trace(settings: SimulateSettings, block_size: int, report: Progress | None)
     return replace(trace, workload=workload)
 
 
-def _layout(settings: SimulateSettings, trace: Workload | None) -> Layout:
+def _layout(settings: SimulateSettings, profile: MeasuredProfile | None, trace: Workload | None) -> Layout:
     if settings.model is None or settings.gpus is None:
         missing = "--model" if settings.model is None else "--gpus"
         raise UsageError(f"{missing} is missing", hint="--model meta-llama/Llama-3.1-8B-Instruct --gpus 1xA100-80GB")
@@ -156,10 +170,13 @@ def _layout(settings: SimulateSettings, trace: Workload | None) -> Layout:
     tuning = Tuning(
         kv_dtype=settings.kv_dtype, max_num_seqs=settings.max_num_seqs,
         max_num_batched_tokens=settings.max_num_batched_tokens, draft_tokens=drafts, acceptance=acceptance,
+        measured=profile,
     )  # fmt: skip
     if trace is not None:
         tuning = replace(tuning, tokens=int(trace.input_tokens.mean() + trace.output_tokens.mean()))
     precision = settings.precision or model.native_precision
+    if profile is not None and settings.profile is not None:
+        check_covered(profile, settings.profile, model, [gpu], (tp,), (precision,), settings.kv_dtype)
     return layout_of(
         model, gpu, find_engine(settings.engine), tp=tp, replicas=replicas, precision=precision, tuning=tuning
     )
@@ -256,13 +273,15 @@ def _in_words(load: Load, requests: int) -> tuple[str, str, float | None]:
 
 
 def _assumptions(settings: SimulateSettings, layout: Layout, autoscale: Autoscale | None) -> list[Assumption]:
-    config = layout.config
+    config, measured = layout.config, layout.step.basis == "measured"
+    default = "measured profile" if measured else "engine default"
+    given = "measured profile or flag" if measured else "flag"
     found = [
-        ("precision", layout.precision, "flag" if settings.precision else "the checkpoint's own"),
-        ("engine", layout.engine.label, "flag" if settings.engine != "vllm" else "newest profile"),
-        ("max_num_seqs", str(config.max_num_seqs), "flag" if settings.max_num_seqs else "engine default"),
+        ("precision", layout.precision, given if settings.precision else "the checkpoint's own"),
+        ("engine", layout.engine.label, given if settings.engine != "vllm" else "newest profile"),
+        ("max_num_seqs", str(config.max_num_seqs), "flag" if settings.max_num_seqs else default),
         ("max_num_batched_tokens", str(config.max_num_batched_tokens),
-         "flag" if settings.max_num_batched_tokens else "engine default"),
+         "flag" if settings.max_num_batched_tokens else default),
         ("step time", layout.step.basis, layout.engine.speed.source),
     ]  # fmt: skip
     if config.draft_tokens:

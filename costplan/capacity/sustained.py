@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from costplan.capacity.layout import Layout, Tuning, layout_of, layouts, servable, throughput_error
+from costplan.capacity.layout import Layout, Tuning, basis_of, layout_of, layouts, servable, throughput_error
 from costplan.capacity.steady import Balance, Shape, balance, highest_rate
+from costplan.results import Basis
 from costplan.serving.arrivals import Lengths, Load, Stage, at_rate, first, make
 from costplan.serving.outcome import Outcome
 from costplan.serving.simulator import simulate
@@ -42,8 +43,8 @@ class Sustained:
     """memory, compute, bandwidth or queue: what stops it from taking more."""
     target: str
     """The limit that breaks first; empty where it is the queue that grows."""
-    basis: str
-    """Always `simulated`; the step times below it may be measured, from silicon tables or estimated."""
+    basis: Basis
+    """`simulated`, or `measured` where the step times below it are."""
     error_band: float
     """Median absolute error of requests a second, as a share."""
     busy_share: float
@@ -76,7 +77,7 @@ def sustained(
     return Sustained(
         req_s=0.0 if place is None else _rate(most, place),
         ttft_p95_s=figures and figures.ttft_s.p95, tpot_p95_s=figures and figures.tpot_s.p95,
-        e2e_p95_s=figures and figures.e2e_s.p95, binding=found, target=broken, basis="simulated",
+        e2e_p95_s=figures and figures.e2e_s.p95, binding=found, target=broken, basis=basis_of(layout),
         error_band=throughput_error(layout.engine), busy_share=figures.busy_share if figures else 0.0,
         prefix_hit_share=figures.prefix_hit_share if figures else 0.0,
     )  # fmt: skip

@@ -57,7 +57,7 @@ _Seller = Annotated[
 ]
 _Fte = Annotated[float | None, typer.Option(help="Engineers it takes (default 0.5).", metavar="N")]
 _Salary = Annotated[float | None, typer.Option(help="USD an engineer costs a year, all told.", metavar="USD")]
-_Profile = Annotated[str | None, typer.Option(help="Speed measured by a replay; not in this version.", metavar="FILE")]
+_Profile = Annotated[str | None, typer.Option(help="Step times measured by a replay.", metavar="FILE")]
 _Seed = Annotated[int, typer.Option(help="Of the draws.", metavar="N", min=0)]
 _Json = Annotated[
     str | None, typer.Option("--json", help="Also write breakeven.json to FILE; - is stdout.", metavar="FILE")
@@ -107,10 +107,11 @@ def breakeven(
     costplan breakeven --gpus 4xA100
     costplan breakeven --gpus 4xA100 --plan plan.json --growth 15%/month
     costplan breakeven logs.jsonl --gpus 8xH100 --precision fp8 --slo "ttft.p95<1s,tpot.p95<50ms"
+    costplan breakeven --profile measured.yaml --requests-per-day 20k
     costplan breakeven --gpus 1xL40S --model llama-3.1-8b --api-model gpt-4o-mini --requests-per-day 500k
     """
     check_outputs(json_, markdown)
-    if not gpus:
+    if not (gpus or profile):
         raise UsageError("--gpus is missing: which GPUs are compared with the API?", hint="--gpus 4xA100")
     if logs and plan:
         raise UsageError("a log and --plan contradict each other", hint="give one of them")

@@ -23,6 +23,7 @@ Routing = Annotated[
     typer.Option(help="round-robin, least-loaded, prefix-affinity or shared-queue.", metavar="POLICY"),
 ]
 ColdStart = Annotated[str | None, typer.Option(help="Until a new replica takes requests (default 2m).", metavar="TIME")]
+Profile = Annotated[str | None, typer.Option(help="Step times and limits measured by a replay.", metavar="FILE")]
 SLO_HELP = 'Limits such as "ttft.p95<1s,tpot.p95<50ms,e2e.p99<10s,goodput>0.99"'
 
 
@@ -66,6 +67,7 @@ def simulate(
         str | None, typer.Option(help="Speculative decoding: K drafted, ALPHA accepted.", metavar="K,ALPHA")
     ] = None,
     slo: Annotated[str | None, typer.Option(help=SLO_HELP + "; missed: exit code 3.", metavar="LIMITS")] = None,
+    profile: Profile = None,
     seed: Annotated[int | None, typer.Option(help="Of arrivals and lengths (default 0).", metavar="N")] = None,
     json_: Json = None,
     markdown: Markdown = None,
@@ -79,6 +81,7 @@ def simulate(
     costplan simulate --model llama-3.3-70b --gpus 4xA100 --tp 2 --precision awq --trace log.jsonl
     costplan simulate --model llama-3.1-8b --gpus 1xH100 --rate inf --requests 1000 --input 1000 --output 1000
     costplan simulate --model llama-3.1-8b --gpus 1xL4 --concurrency 25 --requests 500 --input 547 --output 248
+    costplan simulate --profile measured.yaml --concurrency 8 --requests 200 --input 547 --output 248
     """
     check_outputs(json_, markdown)
     from costplan.capacity.single import run_simulation
@@ -125,6 +128,7 @@ def capacity(
         bool | None, typer.Option("--autoscale", help="Rank by the cost of replicas that follow the hours.")
     ] = None,
     cold_start: ColdStart = None,
+    profile: Profile = None,
     workers: Annotated[int | None, typer.Option(help="Processes (default: one per core).", metavar="N")] = None,
     json_: Json = None,
     markdown: Markdown = None,

@@ -13,6 +13,11 @@ _STATISTICS = ("mean", "p50", "p90", "p95", "p99", "max")
 _GIB = 1 << 30
 _SHOWN_OPTIONS = 10
 _LEGEND = "≈ simulated; ± is the median error of the engine profile on published runs."
+_MEASURED = "≈ simulated; ± is the error of the measured profile in the replays it was fitted to."
+
+
+def _legend(shown: ServingConfig | FleetOption | None) -> str:
+    return _MEASURED if shown and shown.step_time == "measured" else _LEGEND
 
 
 def rate(value: float) -> str:
@@ -116,7 +121,9 @@ def render_simulation(run: Simulation, console: Console, *, verbose: bool = Fals
     for target, value, met in verdict_rows(run):
         line(console, "SLO", f"{target}   {value}   {met}", colour="green" if met == "met" else "red")
     tail(console, run.warnings, run.assumptions, verbose)
-    console.print(Text(f"{_LEGEND} Basis of the step times: {run.config.step_time}.", "dim"), soft_wrap=True)
+    console.print(
+        Text(f"{_legend(run.config)} Basis of the step times: {run.config.step_time}.", "dim"), soft_wrap=True
+    )
 
 
 def simulation_markdown(run: Simulation) -> str:
@@ -129,7 +136,7 @@ def simulation_markdown(run: Simulation) -> str:
     blocks = ["# costplan simulation", model, bullets(facts), md_table(heads, rows)]
     if run.slo:
         blocks.append(md_table("Limit | Value: | Verdict", [[markdown_text(t), v, m] for t, v, m in verdict_rows(run)]))
-    return "\n\n".join([*blocks, *markdown_tail(run.warnings, run.assumptions), _LEGEND]) + "\n"
+    return "\n\n".join([*blocks, *markdown_tail(run.warnings, run.assumptions), _legend(run.config)]) + "\n"
 
 
 def option_row(option: FleetOption) -> list[str]:
@@ -210,7 +217,8 @@ def render_capacity(plan: Capacity, console: Console, *, verbose: bool = False) 
     if len(plan.hours) > 1:
         _hours(plan, console)
     tail(console, plan.warnings, plan.assumptions, verbose)
-    console.print(Text(_LEGEND + " ~ is a range of prices and rates, no confidence interval.", "dim"), soft_wrap=True)
+    legend = _legend(plan.best) + " ~ is a range of prices and rates, no confidence interval."
+    console.print(Text(legend, "dim"), soft_wrap=True)
 
 
 def capacity_markdown(plan: Capacity) -> str:
@@ -228,7 +236,7 @@ def capacity_markdown(plan: Capacity) -> str:
              seconds(h.ttft_p95_s), seconds(h.e2e_p95_s), "met" if h.met else "missed", h.checked]
             for h in plan.hours
         ]))  # fmt: skip
-    return "\n\n".join([*blocks, *markdown_tail(plan.warnings, plan.assumptions), _LEGEND]) + "\n"
+    return "\n\n".join([*blocks, *markdown_tail(plan.warnings, plan.assumptions), _legend(plan.best)]) + "\n"
 
 
 def _hours(plan: Capacity, console: Console) -> None:

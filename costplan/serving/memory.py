@@ -5,7 +5,8 @@
 Knows no time. What does not fit is an error that names what would.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 
 from costplan.errors import CostplanError
 from costplan.profiles.engines import Engine
@@ -61,6 +62,11 @@ class Memory:
         """KV blocks for the scheduler; with sliding windows as many as requests of `tokens` tokens would see."""
         per_block = self.request_bytes(tokens) * self.block_size / (-(-tokens // self.block_size) * self.block_size)
         return int(self.kv_bytes // per_block)
+
+    def holding(self, blocks: int, tokens: int = 2048) -> "Memory":
+        """The same memory with room for so many blocks, as a server has reported them."""
+        per_block = self.request_bytes(tokens) * self.block_size / (-(-tokens // self.block_size) * self.block_size)
+        return replace(self, kv_bytes=ceil(blocks * per_block))
 
     def tokens(self, tokens: int = 2048) -> int:
         """Tokens of KV that fit."""

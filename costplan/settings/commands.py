@@ -93,6 +93,8 @@ class SimulateSettings:
     speculative: str | None = None
     slo: str | None = None
     seed: int = 0
+    profile: Path | None = None
+    """Measured step times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +116,7 @@ class CapacitySettings:
     autoscale: bool = False
     cold_start: float = 120.0
     workers: int = 0
+    profile: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,7 +54,7 @@ def test_it_answers_with_nothing_but_the_gpus(run: Run):
         (["--gpus", "4xA100", "--precision", "fp3"], 1, "fp3"),
         (["--gpus", "4xA100", "--model", "llama-9-900b"], 1, "llama-9-900b"),
         (["--gpus", "4xA100", "--plan", "nowhere.json"], 1, "nowhere.json"),
-        (["--gpus", "4xA100", "--profile", "x.yaml"], 2, "--profile"),
+        (["--gpus", "4xA100", "--profile", "x.yaml"], 1, "x.yaml"),
         (["x.jsonl", "--gpus", "4xA100", "--plan", "plan.json"], 2, "contradict"),
     ],
 )

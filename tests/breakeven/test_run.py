@@ -196,7 +196,6 @@ def test_an_open_model_in_the_log_stands_for_itself():
     ("settings", "message"),
     [
         ({"growth": "fast"}, "--growth fast"), ({"growth": "-90%/month"}, "between"),
-        ({"profile": "x.yaml"}, "--profile"),
         ({"cloud": "aws", "term": "owned"}, "contradict"), ({"term": "reserved", "autoscale": True}, "contradict"),
         ({"open_price": "1/2", "seller": "groq"}, "contradict"),
     ],
