@@ -94,8 +94,9 @@ def replay(
 
     The API key comes from the environment. It writes measurement.json, requests.jsonl and metrics.jsonl.
     """
-    check_outputs(json_, markdown)
+    check_outputs(json_, markdown, save_profile)
     from costplan.replay.run import run_replay
+    from costplan.replay.run import save_profile as fit
     from costplan.report.replay import measurement_markdown, render_measurement
     from costplan.results.measurement import measurement_json
     from costplan.settings import ReplaySettings, resolve
@@ -109,6 +110,8 @@ def replay(
         output(markdown, measurement_markdown(run).encode())
     if "-" not in (json_, markdown):
         render_measurement(run, console(), verbose=verbose)
+    if settings.save_profile is not None:
+        typer.echo(fit(settings, folder), err=True)
     _judge(run, str(folder))
 
 

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costplan.capacity.layout import Layout, Tuning, config_facts, error_bands, layout_of
+from costplan.capacity.measured import check_covered
 from costplan.capacity.trace import trace_of, workload_of
 from costplan.profiles.engines import find_engine
 from costplan.profiles.gpus import parse_gpus
+from costplan.profiles.measured import load_profile
 from costplan.profiles.models import find_model
 from costplan.replay.measure import Figures, Records, figures
 from costplan.replay.schedule import Schedule
@@ -44,19 +46,25 @@ class Prediction:
 def served_layout(settings: ReplaySettings, server: ServerFacts) -> Layout:
     """The layout that is being measured, with the limits and the cache that the server states.
 
-    Raises CostplanError where the model or the GPU is not known, or the model does not fit.
+    Raises CostplanError where the model or the GPU is not known, the model does not fit, or the profile is of another.
     """
-    count, gpu = parse_gpus(settings.gpus or "")
-    model = find_model(server.model)
+    profile = load_profile(settings.profile) if settings.profile else None
+    count, gpu = parse_gpus(settings.gpus or (f"{profile.tp}x{profile.gpu}" if profile else ""))
+    model = find_model(profile.model if profile else server.model)
     release = server.version.split("+")[0] if server.kind == "vllm" and server.version else ""
-    engine = find_engine(f"vllm@{release}" if release else "vllm")
+    engine = find_engine(profile.engine if profile else f"vllm@{release}" if release else "vllm")
     if server.block_size:
         engine = replace(engine, block_size=server.block_size)
-    tp = settings.tp or count
-    tuning = Tuning(max_num_seqs=server.max_num_seqs, max_num_batched_tokens=server.max_num_batched_tokens)
+    stated = profile.precision if profile else model.native_precision
+    tp, precision = settings.tp or count, settings.precision or settings.quantization or stated
+    tuning = Tuning(
+        max_num_seqs=server.max_num_seqs, max_num_batched_tokens=server.max_num_batched_tokens, measured=profile,
+        kv_dtype=profile.kv_dtype if profile else "auto",
+    )  # fmt: skip
+    if profile is not None and settings.profile is not None:
+        check_covered(profile, settings.profile, model, [gpu], (tp,), (precision,))
     layout = layout_of(
-        model, gpu, engine, tp=tp, replicas=max(1, count // tp),
-        precision=settings.precision or settings.quantization or model.native_precision, tuning=tuning,
+        model, gpu, engine, tp=tp, replicas=max(1, count // tp), precision=precision, tuning=tuning
     )  # fmt: skip
     if server.kv_blocks:
         layout = replace(layout, config=replace(layout.config, blocks=server.kv_blocks))

@@ -96,6 +96,20 @@ def run_replay(
     return document, folder
 
 
+def save_profile(settings: ReplaySettings, folder: Path) -> str:
+    """Fit a profile to this run and the earlier ones that were named; one line that says what it leaves unexplained."""
+    from costplan.calibrate import About, fit_profile
+    from costplan.profiles.measured import write_profile
+
+    assert settings.save_profile is not None
+    gpu = parse_gpus(settings.gpus)[1].name if settings.gpus else None
+    about = About(gpu=gpu, tp=settings.tp, precision=settings.precision or settings.quantization)
+    profile = fit_profile([folder, *map(Path, settings.earlier)], about)
+    write_profile(profile, settings.save_profile)
+    errors = ", ".join(f"{name} {100 * share:.1f}%" for name, share in profile.error.items())
+    return f"{settings.save_profile}: measured step times, largest error {errors}"
+
+
 def _folder(settings: ReplaySettings, traces: list[str]) -> Path:
     name = Path(traces[0]).name.split(".")[0] if traces and traces[0] != "-" else "tasks" if settings.tasks else "stdin"
     folder = settings.out or Path(f"replay-{name}")

@@ -102,7 +102,7 @@ def predicted_rows(run: Measurement) -> list[list[str]]:
     """[figure, measured, simulated, difference]."""
     return [
         [_figure_name(each), _shown(each.figure, each.measured), "≈ " + _shown(each.figure, each.predicted),
-         "-" if each.error_share is None else f"{100 * each.error_share:+.1f}%"]
+         _difference(each)]
         for each in run.predicted
     ]  # fmt: skip
 
@@ -214,6 +214,13 @@ def _usd(found: Estimate) -> str:
 def _figure_name(each: PredictedFigure) -> str:
     field, _, statistic = each.figure.partition(".")
     return f"{_NAMES.get(field, field)} {statistic}".strip()
+
+
+def _difference(each: PredictedFigure) -> str:
+    """In per cent; of shares in points."""
+    if each.figure.endswith("_share") and each.measured is not None and each.predicted is not None:
+        return f"{100 * (each.predicted - each.measured):+.1f} points"
+    return "-" if each.error_share is None else f"{100 * each.error_share:+.1f}%"
 
 
 def _shown(figure: str, value: float | None) -> str:

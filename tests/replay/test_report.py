@@ -111,7 +111,8 @@ def test_text_of_the_server_is_shown_and_never_obeyed():
 def test_without_a_price_a_sweep_or_a_prediction_nothing_is_made_up():
     empty = Spread()
     run = msgspec.structs.replace(
-        RUN, usd_per_mtok=None, joule_per_mtok=None, sweep=None, predicted=[], slo=[], steady=None, prefix_hit_share=None,
+        RUN, usd_per_mtok=None, joule_per_mtok=None, sweep=None, predicted=[], slo=[], steady=None,
+        prefix_hit_share=None,
         kv=KvFacts(peak_share=None, preemptions=None), goodput_share=None, ttft_s=empty, tpot_s=empty, itl_s=empty,
         e2e_s=empty, from_send={}, queue_s=empty,
     )  # fmt: skip
