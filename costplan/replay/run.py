@@ -288,6 +288,15 @@ def _warnings(job: Job, left_out: dict[str, int]) -> list[str]:
         found.append(f"{trace.out_of_order:,} requests stood behind a later one in the trace; they have been sorted.")
     if trace and trace.sampled:
         found.append("The trace is a sample of the traffic: only the logged requests are sent.")
+    if job.traffic and job.style.prompts == "synthetic" and (lacking := _without_text(job, job.traffic)):
+        found.append(f"{lacking}: words are made up for all.")
     if job.traffic and not job.style.vllm and job.style.forced:
         found.append("The server takes no forced answer length: answers may be shorter than the trace's.")
     return found
+
+
+def _without_text(job: Job, traffic: Traffic) -> str:
+    """`3 of 20 prompts are not in the log as a whole`; empty where the log holds all or none."""
+    missing = int((traffic.text_start[job.chosen] < 0).sum())
+    whole = missing in (0, len(job.chosen))
+    return "" if whole else f"{missing:,} of {len(job.chosen):,} prompts are not in the log as a whole"

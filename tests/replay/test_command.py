@@ -26,7 +26,7 @@ FAST = ("--max-gap", "0.02s", "-q")
 def vllm() -> Iterator[MockProcess]:
     """With the manners of vLLM: token ids, salts, forced lengths, counters."""
     with mock_server(
-        ttft_ms=20, itl_ms=1, model="mock", version="0.32.0", check_model=True, max_model_len=200_000
+        ttft_ms=20, itl_ms=0.2, model="mock", version="0.32.0", check_model=True, max_model_len=200_000
     ) as server:
         yield server
 
@@ -207,3 +207,62 @@ def test_a_missed_slo_is_exit_code_3(run: Run, vllm: MockProcess, tmp_path: Path
     ran = run("replay", TINY, *FAST, "--url", f"{vllm.url}/v1", "--out", str(tmp_path / "out"), "--slo", "ttft.p50<1ms")
     assert ran.code == 3 and ran.err.splitlines()[0] == "error: the SLO is not met: ttft.p50<1ms"
     assert re.search(r"SLO\s+ttft.p50<1ms .* missed", ran.out)
+
+
+def test_the_next_turn_of_a_session_waits_for_the_answer_and_the_time_to_think(
+    run: Run, vllm: MockProcess, tmp_path: Path
+):
+    turn = {"usage_source": "reported", "cache_read_input_tokens": 0, "input_tokens": 40, "output_tokens": 8}
+    rows = [
+        turn | {"ts_offset_s": at, "session_id": session, "duration_s": 0.5, "status": "ok", "operation": "chat"}
+        for at, session in ((0.0, "a"), (0.1, "b"), (0.7, "a"), (2.0, "a"))
+    ]
+    log = tmp_path / "sessions.jsonl"
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    arguments = ("replay", str(log), "-q", "--url", f"{vllm.url}/v1", "--out", str(tmp_path / "out"))
+    assert run(*arguments).code == 0
+    sent = {row["index"]: row for row in map(json.loads, (tmp_path / "out/requests.jsonl").read_text().splitlines())}
+    for turn_, before, think_s in ((2, 0, 0.2), (3, 2, 0.8)):
+        assert sent[turn_]["due_s"] == pytest.approx(sent[before]["done_s"] + think_s, abs=1e-3)
+    assert run(*arguments, "--no-sessions").code == 0
+    sent = {row["index"]: row for row in map(json.loads, (tmp_path / "out/requests.jsonl").read_text().splitlines())}
+    assert [sent[k]["due_s"] for k in range(4)] == pytest.approx([0.0, 0.1, 0.7, 2.0])
+
+
+def test_the_same_requests_are_simulated_and_stand_beside_the_measured_ones(run: Run, tmp_path: Path):
+    with mock_server(ttft_ms=20, itl_ms=0.2, model="llama-3.1-8b", version="0.32.0", max_model_len=200_000) as server:
+        ran = run(
+            "replay", MOONCAKE, "--requests", "30", "--concurrency", "1", "--gpus", "1xA100", "-q",
+            "--url", f"{server.url}/v1", "--out", str(tmp_path / "out"),
+        )  # fmt: skip
+    assert ran.code == 0, ran
+    found = json.loads((tmp_path / "out/measurement.json").read_bytes())
+    figures = {each["figure"]: each for each in found["predicted"]}
+    hits = figures["prefix_hit_share"]
+    assert hits["measured"] > 0.01 and hits["predicted"] == pytest.approx(hits["measured"], abs=0.01)
+    assert figures["tpot_s.p50"]["error_share"] == pytest.approx(
+        figures["tpot_s.p50"]["predicted"] / figures["tpot_s.p50"]["measured"] - 1
+    )
+    assert found["config"]["model"] == "meta-llama/Llama-3.1-8B-Instruct" and found["config"]["kv_blocks"] == 10_000
+    assert found["usd_per_mtok"]["value"] > 0 and "1 x A100" in found["usd_per_mtok"]["note"]
+
+
+def test_runs_of_two_loads_make_a_profile_that_the_next_run_is_predicted_with(run: Run, tmp_path: Path):
+    profile = str(tmp_path / "server.yaml")
+    fixed = (AZURE, "--requests", "36", "--gpus", "1xA100", "-q")
+    with mock_server(ttft_ms=30, itl_ms=4, itl_slope_us=200, model="llama-3.1-8b", version="0.32.0") as server:
+        where = ("--url", f"{server.url}/v1")
+        light = run("replay", *fixed, *where, "--concurrency", "1", "--requests", "8", "--out", str(tmp_path / "1"))
+        heavy = run(
+            "replay", *fixed, *where, "--concurrency", "12", "--out", str(tmp_path / "12"),
+            "--save-profile", profile, "--with", str(tmp_path / "1"),
+        )  # fmt: skip
+        assert (light.code, heavy.code) == (0, 0), (light, heavy)
+        assert heavy.err.startswith(f"{profile}: measured step times, largest error")
+        run("replay", *fixed, *where, "--concurrency", "6", "--out", str(tmp_path / "6"), "--profile", profile)
+    found = json.loads((tmp_path / "6/measurement.json").read_bytes())
+    assert found["config"]["step_time"] == "measured" and found["predicted_basis"].startswith(
+        "simulated, step times me"
+    )
+    figures = {each["figure"]: each["error_share"] for each in found["predicted"]}
+    assert abs(figures["tpot_s.p50"]) < 0.25  # a busy machine; the calibration's own tests are strict
