@@ -107,7 +107,7 @@ class Answer:
                 self._event(at_s, line[5:])
 
     def end(self, at_s: float) -> None:
-        """Nothing more will come: reads what had no end of line."""
+        """Nothing more will come: reads what had no end of line, as far as it is whole."""
         data = b"".join(self._parts)
         self._parts.clear()
         if self.broken or not data:
@@ -115,46 +115,50 @@ class Answer:
         if not self.plain:
             if data[:5] == b"data:":
                 self._event(at_s, data[5:])
-        elif (chunk := _read(data)) is None or not (chunk.choices or chunk.error or chunk.object == "error"):
-            self.broken = True
-        else:
-            self._take(None, chunk)
-            self.ended = True
+                self.broken = False  # half a line
+            return
+        try:
+            chunk = _decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return
+        self._take(chunk)
+        self.ended = bool(chunk.choices)
+        self.broken = not self.ended and not self.error
 
     def _event(self, at_s: float, payload: bytes) -> None:
         self.streamed = True
-        chunk = _read(payload)
-        if chunk is not None:
-            self._take(at_s, chunk)
-        elif payload.strip() == b"[DONE]":
+        if payload == b" [DONE]":  # the usual way to write it; an exception costs more than all the rest
             self.ended = True
-        elif payload.strip():
-            self.broken = True
+            return
+        try:
+            chunk = _decode(payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            payload = payload.strip()
+            self.ended = self.ended or payload == b"[DONE]"
+            self.broken = self.broken or payload not in (b"[DONE]", b"")
+            return
+        if self._take(chunk):
+            self.token_s.append(at_s)
 
-    def _take(self, at_s: float | None, chunk: _Chunk) -> None:
+    def _take(self, chunk: _Chunk) -> bool:
+        """Whether there is text in it, or a thought or a call of a tool."""
         said = False
         for choice in chunk.choices or ():
             message = choice.delta or choice.message
             text = choice.text if message is None else message.content
-            if text or (message is not None and _thinks_or_calls(message)):
+            if text:
                 said = True
                 if self.collect and isinstance(text, str):
                     self.text.append(text)
+            elif message is not None and _thinks_or_calls(message):
+                said = True
             if choice.finish_reason is not None:
                 self.finish_reason = choice.finish_reason
-        if said and at_s is not None:
-            self.token_s.append(at_s)
         if chunk.usage is not None:
             self.usage = chunk.usage
         if chunk.error is not None or chunk.object == "error":
             self.error = True
-
-
-def _read(payload: bytes) -> _Chunk | None:
-    try:
-        return _decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
+        return said
 
 
 def _thinks_or_calls(message: _Message) -> bool:

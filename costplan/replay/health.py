@@ -24,8 +24,8 @@ FIRST_TOKEN_S, TOKEN_S = 1.0, 0.03
 """Assumed of a server that nothing is known of yet, for how many requests will be in flight at once."""
 UNKNOWN_TOKENS = 128
 LATE_S, LATE_SHARE = 0.03, 0.1
-"""Late for one request in a hundred: more than 30 ms, and more than a tenth of the median time to the first token; by so
-much may latency from the intended moment be wrong."""
+"""Late for one request in a hundred: more than 30 ms, and more than a tenth of the median time to the first token:
+latency from the intended moment would be wrong by that."""
 FULL_SHARE = 0.9
 """Of a core: nothing is left for what comes at the same time."""
 RATE_WINDOW_S = 10.0

@@ -24,8 +24,15 @@ def read_pieces(exchange: Exchange, *, collect: bool) -> None:
         return
     if exchange.answer is None:
         exchange.answer = Answer(collect=collect)
-    for at_s, data in pieces:
-        exchange.answer.feed(at_s, data)
+    feed, time_s, held = exchange.answer.feed, 0.0, list[bytes]()
+    for at_s, data in pieces:  # what came in one segment is read as one
+        if at_s != time_s and held:
+            feed(time_s, b"".join(held))
+            held.clear()
+        time_s = at_s
+        held.append(data)
+    if held:
+        feed(time_s, b"".join(held))
 
 
 def verdict(exchange: Exchange) -> str:
@@ -39,7 +46,7 @@ def verdict(exchange: Exchange) -> str:
         return trouble or "bad_answer"
     if answer.error:
         return "server_error"
-    if answer.broken:
+    if answer.broken or (answer.seen and not answer.streamed and not answer.plain):
         return "bad_answer"
     if answer.complete:
         return ""

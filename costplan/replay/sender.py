@@ -227,7 +227,7 @@ class Sender:
                 if self.thinking[0][1] == row:
                     self.rearm()
         if self.load.concurrency:
-            self.fill(exchange.done_s)
+            self.fill(monotonic())
 
     def full(self, exchange: Exchange) -> None:
         """Much of an answer is there, and more will come."""

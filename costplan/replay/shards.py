@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import wait
@@ -100,17 +100,14 @@ def _run(
         stack.callback(os.close, lines)
         bodies: memoryview[int] = memoryview(b"")
         if script.bodies.stat().st_size:
-            opened = stack.enter_context(script.bodies.open("rb"))
-            held = stack.enter_context(closing(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)))
-            bodies = memoryview(held)
-            stack.callback(bodies.release)
+            with script.bodies.open("rb") as opened:  # unmapped with the last view of it
+                bodies = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
         runner = stack.enter_context(asyncio.Runner(loop_factory=_loop_factory()))
-        return runner.run(
-            play_rows(
-                script, rows, target, load, bodies=bodies, lines=lines, connections=connections, start=start,
-                failed=failed, progress=progress,
-            )
+        work = play_rows(
+            script, rows, target, load, bodies=bodies, lines=lines, connections=connections, start=start,
+            failed=failed, progress=progress,
         )  # fmt: skip
+        return runner.run(work)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -136,19 +133,11 @@ def _together(
     for k in range(processes):
         own = replace(load, concurrency=(load.concurrency + k) // processes)
         ours, theirs = context.Pipe()
-        arguments = (
-            script,
-            np.flatnonzero(shard == k),
-            target,
-            own,
-            files[k],
-            connections,
-            theirs,
-            failures,
-            settled,
-            k,
+        rows = np.flatnonzero(shard == k)
+        shared = (theirs, failures, settled, k)
+        worker = context.Process(
+            target=_work, args=(script, rows, target, own, files[k], connections, *shared), daemon=True
         )
-        worker = context.Process(target=_work, args=(*arguments, k), daemon=True)
         worker.start()
         theirs.close()
         workers.append(worker)
@@ -186,6 +175,7 @@ def _gather(pipes: list[Any], workers: list[Any], tell: Callable[[], object]) ->
             for worker in workers:
                 if worker.is_alive():
                     os.kill(worker.pid, signal.SIGINT)
+            workers = []
     return [found[k] for k in range(len(pipes))]
 
 
@@ -206,8 +196,11 @@ def _work(
     script: Script, rows: NDArray[np.int64], target: Target, load: Load, records: Path, connections: int, pipe: Any,
     failures: Any, settled: Any, k: int,
 ) -> None:  # fmt: skip
-    """A process of its own; until it is ready, and once it is done, an interrupt is its parent's business."""
+    """A process of its own: an interrupt comes from its parent, once, not from the terminal; it ends with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.getppid()
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
 
     async def start() -> float:
         pipe.send("ready")
@@ -220,11 +213,11 @@ def _work(
 
     def progress(done: int) -> None:
         settled[k] = done
+        if os.getppid() != parent:
+            os._exit(1)
 
     try:
         pipe.send(_run(script, rows, target, load, records, connections, start, failed, progress))
-    except KeyboardInterrupt:
-        return
     except Exception as error:
         pipe.send(error)
 
@@ -241,4 +234,4 @@ def _allow_open_files() -> None:
 
 def _utc(start_s: float) -> str:
     moment = datetime.now(UTC) + timedelta(seconds=start_s - monotonic())
-    return moment.isoformat(timespec="milliseconds")
+    return moment.isoformat(timespec="microseconds")

@@ -181,16 +181,16 @@ class Connection(asyncio.Protocol):
             self.exchange.sent_s = self.exchange.last_byte_s = monotonic()
 
     def data_received(self, data: bytes) -> None:
-        self.now = now = monotonic()
         exchange = self.exchange
         if exchange is None:  # bytes that nobody asked for
             self.transport.abort()
             return
-        exchange.last_byte_s = now
+        now = self.wires.poll_s or self.wires.polled()
         if exchange.first_byte_s is None:
-            exchange.first_byte_s = now
             if exchange.sent_s is None:  # it answers before it has read all
                 exchange.sent_s = now
+            exchange.first_byte_s = now = max(now, exchange.sent_s)
+        self.now = exchange.last_byte_s = now
         try:
             self.feed(data)
         except httptools.HttpParserError:
@@ -228,7 +228,7 @@ class Connection(asyncio.Protocol):
             self.wires.connect(exchange, self.body)
             return
         self.now = monotonic()
-        ended = "connection_closed" if exchange.first_byte_s is None else "stream_ended_early"
+        ended = "connection_closed" if exchange.status is None else "stream_ended_early"
         self.finish(reason_of(exc) if exc is not None else ended, keep=False)
 
     def finish(self, trouble: str, *, keep: bool) -> None:
@@ -255,6 +255,8 @@ class TcpWires:
         self.tasks: set[asyncio.Task[None]] = set()
         self.opened = self.opened_late = 0
         self.planned = 0
+        self.poll_s = 0.0
+        """When the loop last asked which sockets have something to read, while it deals with those."""
         self.started = False
         self.host = address.host
 
@@ -270,6 +272,15 @@ class TcpWires:
 
     def start(self) -> None:
         self.started = True
+
+    def polled(self) -> float:
+        """Now, for all that the loop found to be there when it asked: reading one makes none of the others later."""
+        self.poll_s = monotonic()
+        self.loop.call_soon(self._turned)
+        return self.poll_s
+
+    def _turned(self) -> None:
+        self.poll_s = 0.0
 
     def send(self, exchange: Exchange, body: memoryview) -> None:
         while self.idle:
