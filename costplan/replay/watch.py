@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,21 +55,15 @@ def watch(url: str, series: Path, *, gpus: int | None = None) -> Generator[Calla
     if before is None and meter is None:  # nothing to look at: an endpoint of someone else's
         yield Observed
         return
-    command = [
-        sys.executable,
-        "-m",
-        __name__,
-        url if before else "",
-        str(series),
-        str(len(meter.handles) if meter else 0),
-    ]
+    names = meter.names if meter else ()
+    command = [sys.executable, "-m", __name__, url if before else "", str(series), str(len(names))]
     # in a session of its own, so that Ctrl-C reaches costplan alone
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True) as looker:
 
         def observed() -> Observed:
             _end(looker)
             after = _settled(url) if before else None
-            return _summary(before, after, read_series(series), meter.names if meter else ())
+            return _summary(before, after, read_series(series), names)
 
         try:
             yield observed
@@ -82,10 +76,8 @@ def read_series(series: Path) -> list[dict[str, Any]]:
     that was cut off in mid-write is left out."""
     looks: list[dict[str, Any]] = []
     for line in series.read_text("utf-8").splitlines() if series.exists() else ():
-        try:
+        with suppress(ValueError):
             looks.append(json.loads(line))
-        except ValueError:
-            continue
     return looks
 
 
@@ -139,14 +131,12 @@ def _summary(
 def _look_until_told(url: str, series: Path, gpus: int) -> None:
     """One line a second, on a schedule that does not drift, until the standard input ends; then a last one."""
     meter = open_meter(gpus) if gpus else None
-    due_s = time.monotonic()
+    due_s, ended = time.monotonic(), False
     with series.open("w", encoding="utf-8", buffering=1) as lines:
-        ended = False
         while True:
-            now_s = time.monotonic()
-            lines.write(json.dumps(_look(url, meter, now_s), sort_keys=True) + "\n")
+            lines.write(json.dumps(_look(url, meter, time.monotonic()), sort_keys=True) + "\n")
             if ended:
-                break
+                return
             due_s = max(due_s + INTERVAL_S, time.monotonic())
             ended = bool(select.select([sys.stdin], [], [], max(0.0, due_s - time.monotonic()))[0])
 

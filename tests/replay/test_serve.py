@@ -86,8 +86,9 @@ def test_a_model_that_does_not_load_is_told_with_the_cause_and_a_way_out(python:
 
 def test_a_server_that_never_gets_ready_is_given_up(python: Path, tmp_path: Path):
     seen: list[tuple[str, int, int]] = []
-    with pytest.raises(CostplanError, match="not ready after 1 s"), serve(
-        "hangs", tmp_path / "server.log", python=python, start_timeout_s=1, report=lambda *s: seen.append(s)
+    with (
+        pytest.raises(CostplanError, match="not ready after 1 s"),
+        serve("hangs", tmp_path / "server.log", python=python, start_timeout_s=1, report=lambda *s: seen.append(s)),
     ):
         pass
     assert seen[0] == ("starting vLLM", 0, 1)
