@@ -80,8 +80,8 @@ def told(
     found: list[str] = []
     if estimated:
         found.append(
-            f"{plural(estimated, 'option')} of {len(options)} are estimates: the profile is of TP{profile.tp} "
-            f"{profile.gpu} {profile.precision} alone."
+            f"Estimated, not measured: {estimated} of {plural(len(options), 'option')}; the profile is of "
+            f"TP{profile.tp} {profile.gpu} {profile.precision} alone."
         )
     if options and options[0].step_time == "measured" and best is not None:
         # Little's law: requests a second times the seconds of one
