@@ -11,8 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -97,20 +96,17 @@ def _fits(schema: dict[str, Any], answer: str) -> bool:
 @cache
 def _validator(schema: bytes) -> Any:
     """jsonschema without a network (`$ref` elsewhere fails) and with patterns that can be stopped."""
+    import jsonschema
+    import referencing
     import regex
-    from jsonschema import Draft202012Validator, ValidationError
-    from jsonschema.validators import extend
-    from referencing import Registry
+    from jsonschema import validators
 
     def pattern(_validator: Any, wanted: str, instance: Any, _schema: Any) -> Any:
         if isinstance(instance, str) and not regex.search(wanted, instance, timeout=REGEX_TIMEOUT_S):
-            yield ValidationError("pattern")
+            yield jsonschema.ValidationError("pattern")
 
-    kind: Any = extend(Draft202012Validator, {"pattern": pattern})
-    parsed = msgspec.json.decode(schema)
-    kind.check_schema(parsed)
-    nowhere: Any = Registry()
-    return kind(parsed, registry=nowhere)
+    kind = cast(Any, validators).extend(jsonschema.Draft202012Validator, {"pattern": pattern})
+    return kind(msgspec.json.decode(schema), registry=cast(Any, referencing).Registry())
 
 
 def words(text: str) -> list[str]:
@@ -129,18 +125,10 @@ def cosine(answer: str, expected: str) -> float:
     """Of static word embeddings, negative ones as 0; empty texts are like nothing."""
     import numpy as np
 
-    if not words(answer) or not words(expected):
-        return 0.0
-    a, b = _embedder().embed([answer, expected])
+    from costplan.gate.embed import embed
+
+    a, b = embed(answer), embed(expected)
     return float(np.clip(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12), 0.0, 1.0))
-
-
-@cache
-def _embedder() -> Any:
-    """wordllama from the files in its own wheel: its plain `load()` would look for the tokenizer on the network."""
-    import wordllama
-
-    return wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
 
 
 def _holds(how: Constraints, answer: str) -> bool:

@@ -49,7 +49,10 @@ def _verdict(
 ) -> tuple[GateVerdict, str]:
     if above_chance < LEAST_ABOVE_CHANCE - 1e-9:
         least = f"{100 * LEAST_ABOVE_CHANCE:.0f} points"
-        return "uninformative", f"the base scores {100 * above_chance:.1f} points above chance, under {least}: too hard"
+        return (
+            "uninformative",
+            f"the base scores {100 * above_chance:.1f} points above chance, under {least}: its tasks are too hard",
+        )
     if left_out_share > MOST_LEFT_OUT_SHARE:
         return "undecided", f"{100 * left_out_share:.1f}% of the items are left out, over {MOST_LEFT_OUT_SHARE:.0%}"
     if loss.high <= margin:
@@ -82,6 +85,6 @@ def _levels(pairs: Sequence[Pair]) -> list[LevelScores]:
 
 def overall(strata: Iterable[StratumResult]) -> tuple[GateVerdict, str]:
     """The worst verdict, and how many strata have which."""
-    found = [each.verdict for each in strata]
+    found: list[GateVerdict] = [each.verdict for each in strata]
     told = ", ".join(f"{found.count(verdict)} {verdict}" for verdict in WORST_FIRST if verdict in found)
-    return min(found, key=WORST_FIRST.index), f"{told}; every stratum has to pass"
+    return next(verdict for verdict in WORST_FIRST if verdict in found), f"{told}; every stratum has to pass"

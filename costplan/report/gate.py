@@ -13,9 +13,9 @@ _COLOURS: dict[GateVerdict, str] = {"pass": "green", "fail": "red", "undecided":
 _TOP_STRATA = 40
 _EXAMPLES = 2
 _EXAMPLE_CELLS = 300
-_NOTE = (
-    "= measured   a stratum passes if the upper one-sided 95% bound of its loss is within the margin, fails if the "
-    "lower bound is over it. All strata must pass: one that loses too much slips through in at most 5% of runs."
+_RULE = (
+    "A stratum passes if the upper one-sided 95% bound of its loss is within the margin, and fails if the lower one "
+    "is over it. All strata must pass, so a candidate that loses too much in any slips through in at most 5% of runs."
 )
 _SENTENCES: dict[GateVerdict, str] = {
     "pass": "The candidate is good enough: on no kind of task does it lose more than the margin.",
@@ -56,11 +56,11 @@ HEADS = ("Verdict", "Stratum", "Base", "Candidate", "Loss", "Bounds", "Won", "Lo
 def money_row(document: Gate) -> str:
     """Dollars per 1,000 tasks of both, and what is saved; what is missing where a price is."""
     base, candidate = document.base.usd_per_1k_tasks, document.candidate.usd_per_1k_tasks
-    told = " -> ".join(f"{numbers.money(each.value)} {numbers.mark(each)}".rstrip() for each in (base, candidate))
+    amounts = [f"{numbers.money(each.value)} {numbers.mark(each)}".rstrip() for each in (base, candidate)]
+    told = f"base {amounts[0]}, candidate {amounts[1]} per 1,000 tasks"
     if base.value and candidate.value is not None:
-        change = candidate.value / base.value - 1
-        return f"{told} per 1,000 tasks ({100 * change:+.0f}%)"
-    return f"{told} per 1,000 tasks; {base.note or candidate.note}"
+        return f"{told}: {100 * (candidate.value / base.value - 1):+.0f}%"
+    return f"{told}; {base.note or candidate.note}"
 
 
 def side_text(side: GateSide) -> str:
@@ -122,7 +122,9 @@ def render_gate(document: Gate, console: Console, *, verbose: bool = False) -> N
     for text in left_out_rows(document):
         _line(console, "Left out", text, "yellow")
     _line(console, "Money", money_row(document))
-    console.print(Text(_NOTE, "dim"), soft_wrap=True)
+    for each in document.assumptions if verbose else ():
+        _line(console, "Assume", f"{each.name} = {plain(each.value, 80)} ({each.origin})", "dim")
+    console.print(Text(_RULE, "dim"), soft_wrap=True)
 
 
 def _line(console: Console, label: str, text: str, style: str = "") -> None:
@@ -140,7 +142,10 @@ def gate_markdown(document: Gate) -> str:
         for name, side in (("Base", document.base), ("Candidate", document.candidate))
     ]
     right = [numbers.money(side.usd_per_1k_right.value) for side in (document.base, document.candidate)]
-    money = [f"- {markdown_text(money_row(document))}", f"- {right[0]} -> {right[1]} per 1,000 right answers"]
+    money = [
+        f"- {markdown_text(money_row(document))}",
+        f"- base {right[0]}, candidate {right[1]} per 1,000 right answers",
+    ]
     left_out = [f"- {markdown_text(text, 500)}" for text in left_out_rows(document)]
     methods = sorted({row.method for row in document.strata if row.method})
     blocks = [
@@ -149,7 +154,7 @@ def gate_markdown(document: Gate) -> str:
         "Scores and losses are in points of 100; a loss above zero means that the candidate is worse.",
         "\n".join(reasons), "## Dollars", "\n".join(money), "## What was compared", "\n".join(sides),
         *(["## Left out", "\n".join(left_out)] if left_out else []), *_examples(document),
-        "## How", f"{_NOTE.removeprefix('= measured   ').capitalize()} Method: {'; '.join(methods)}.",
+        "## How", f"{_RULE} Method: {'; '.join(methods)}.",
     ]  # fmt: skip
     return "\n\n".join(blocks) + "\n"
 

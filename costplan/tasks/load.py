@@ -8,7 +8,7 @@ import msgspec
 from costplan.errors import CostplanError
 from costplan.profiles import Section, read_yaml
 from costplan.tasks.builtin import builtin_tasks
-from costplan.tasks.task import NEEDS_EXPECTED, Numeric, Regex, Task
+from costplan.tasks.task import NEEDS_EXPECTED, JsonSchema, Numeric, Regex, Task
 
 _EXAMPLE = '{id: a1, stratum: refunds, prompt: "...", grader: exact, expected: "42"}'
 
@@ -125,15 +125,36 @@ def _check(where: str, task: Task) -> None:
         problem, hint = "this grader needs an expected answer", 'expected: "42"'
     elif isinstance(task.grader, Numeric) and not all(map(_is_number, task.expected)):
         problem, hint = "the numeric grader needs a finite number to expect", "expected: 42"
+    elif task.level < 1:
+        problem, hint = "'level' counts from 1", "level: 1"
     elif isinstance(task.grader, Regex):
-        import regex  # unlike re it can be stopped
-
-        try:
-            regex.compile(task.grader.pattern)
-        except regex.error as error:
-            problem, hint = f"the pattern is not a regular expression: {error}", r"pattern: '\bparis\b'"
+        problem, hint = _pattern_problem(task.grader.pattern), r"pattern: '\bparis\b'"
+    elif isinstance(task.grader, JsonSchema):
+        problem, hint = _schema_problem(task.grader.schema), "schema: {type: object, required: [name]}"
     if problem:
         raise CostplanError(f"{where}: {problem}", hint=hint)
+
+
+def _pattern_problem(pattern: str) -> str:
+    import regex  # unlike re it can be stopped
+
+    try:
+        regex.compile(pattern)
+    except regex.error as error:
+        return f"the pattern is not a regular expression: {error}"
+    return ""
+
+
+def _schema_problem(schema: dict[str, Any]) -> str:
+    import jsonschema
+
+    if b'"patternProperties":' in msgspec.json.encode(schema):
+        return "patternProperties cannot be bounded in time, use properties"
+    try:
+        jsonschema.Draft202012Validator.check_schema(schema)
+    except jsonschema.SchemaError:
+        return "the schema is not a JSON Schema (2020-12)"
+    return ""
 
 
 def _is_number(text: str) -> bool:
