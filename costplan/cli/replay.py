@@ -10,73 +10,72 @@ from costplan.errors import CostplanError, GateFailed
 
 MOST_FAILED = 0.05
 """More failed requests than this share, and the command says so by its exit code."""
+Traces = Annotated[
+    list[str] | None, typer.Argument(help="Logs or traces, or - for stdin.", metavar="TRACE", show_default=False)
+]
+Serve = Annotated[str | None, typer.Option(help="Start vLLM with this model for the time of the run.", metavar="MODEL")]
+ServeArgs = Annotated[str | None, typer.Option(help='More for vLLM: "--max-model-len 8192".', metavar="TEXT")]
+Rate = Annotated[
+    str | None, typer.Option(help="Poisson arrivals, so many a second, not the trace's times.", metavar="R")
+]
+Sweep = Annotated[bool | None, typer.Option("--sweep", help="Rising rates (or --concurrency): knee and best goodput.")]
+Sessions = Annotated[
+    bool | None,
+    typer.Option("--sessions/--no-sessions", help="A session's next turn waits for its answer (default)."),
+]
+WarmUp = Annotated[str | None, typer.Option(help="Leave out the first N requests, or the first 30s.", metavar="N|TIME")]
+Prompts = Annotated[str | None, typer.Option(help="log (its own text), synthetic, or auto (default).", metavar="KIND")]
+Salt = Annotated[
+    str | None, typer.Option(help="Keeps caches of other runs out (default: a fresh one).", metavar="TEXT")
+]
+Tasks = Annotated[str | None, typer.Option(help="Ask the tasks of costplan gate: builtin or a file.", metavar="NAME")]
+Gpus = Annotated[
+    str | None, typer.Option(help="What the server runs on, for cost and prediction: 1xA100.", metavar="N")
+]
+Earlier = Annotated[list[str] | None, typer.Option("--with", help="Fit it to this earlier run as well.", metavar="DIR")]
+ApiKeyEnv = Annotated[
+    str | None, typer.Option(help="Variable that holds the key (default OPENAI_API_KEY).", metavar="NAME")
+]
 
 
 def replay(
     context: typer.Context,
-    traces: Annotated[
-        list[str] | None, typer.Argument(help="Logs or traces, or - for stdin.", metavar="TRACE", show_default=False)
-    ] = None,
+    traces: Traces = None,
     url: Annotated[str | None, typer.Option(help="A server that is up: http://host:port/v1.", metavar="URL")] = None,
     model: Annotated[str | None, typer.Option(help="What that server calls the model.", metavar="NAME")] = None,
-    serve: Annotated[
-        str | None, typer.Option(help="Start vLLM with this model for the time of the run.", metavar="MODEL")
-    ] = None,
+    serve: Serve = None,
     quantization: Annotated[str | None, typer.Option(help="Of the vLLM that is started.", metavar="NAME")] = None,
     tp: Annotated[int | None, typer.Option(help="GPUs that hold one copy of the model.", metavar="N")] = None,
-    serve_args: Annotated[
-        str | None, typer.Option(help='More for vLLM: "--max-model-len 8192".', metavar="TEXT")
-    ] = None,
+    serve_args: ServeArgs = None,
     speed: Annotated[float | None, typer.Option(help="So many times as fast as recorded.", metavar="X")] = None,
     window: Annotated[str | None, typer.Option(help="Only this part of the trace: 0:600s.", metavar="FROM:TO")] = None,
     max_gap: Annotated[str | None, typer.Option(help="Cut longer pauses to this: 5s.", metavar="TIME")] = None,
     requests: Annotated[int | None, typer.Option(help="Only the first N.", metavar="N")] = None,
-    rate: Annotated[
-        str | None, typer.Option(help="Poisson arrivals, so many a second, not the trace's times.", metavar="R")
-    ] = None,
+    rate: Rate = None,
     concurrency: Annotated[int | None, typer.Option(help="Closed loop: so many in flight.", metavar="N")] = None,
-    sweep: Annotated[
-        bool | None, typer.Option("--sweep", help="Rising rates (or --concurrency): knee and best goodput.")
-    ] = None,
-    sessions: Annotated[
-        bool | None,
-        typer.Option("--sessions/--no-sessions", help="A session's next turn waits for its answer (default)."),
-    ] = None,
-    warm_up: Annotated[
-        str | None, typer.Option(help="Leave out the first N requests, or the first 30s.", metavar="N|TIME")
-    ] = None,
-    prompts: Annotated[
-        str | None, typer.Option(help="log (its own text), synthetic, or auto (default).", metavar="KIND")
-    ] = None,
+    sweep: Sweep = None,
+    sessions: Sessions = None,
+    warm_up: WarmUp = None,
+    prompts: Prompts = None,
     endpoint: Annotated[str | None, typer.Option(help="chat, completions or auto (default).", metavar="KIND")] = None,
-    salt: Annotated[
-        str | None, typer.Option(help="Keeps caches of other runs out (default: a fresh one).", metavar="TEXT")
-    ] = None,
+    salt: Salt = None,
     collect: Annotated[bool | None, typer.Option("--collect", help="Keep the answers, at their own length.")] = None,
-    tasks: Annotated[
-        str | None, typer.Option(help="Ask the tasks of costplan gate: builtin or a file.", metavar="NAME")
-    ] = None,
+    tasks: Tasks = None,
     samples: Annotated[int | None, typer.Option(help="Of each stratum of the tasks.", metavar="N")] = None,
     max_failures: Annotated[int | None, typer.Option(help="Stop after so many.", metavar="N")] = None,
     timeout: Annotated[str | None, typer.Option(help="Of one request (default 1h).", metavar="TIME")] = None,
     processes: Annotated[int | None, typer.Option(help="Of the client (default: as needed).", metavar="N")] = None,
     seed: Annotated[int | None, typer.Option(help="Of made-up arrivals (default 0).", metavar="N")] = None,
     slo: Annotated[str | None, typer.Option(help=SLO_HELP + "; missed: exit code 3.", metavar="LIMITS")] = None,
-    gpus: Annotated[
-        str | None, typer.Option(help="What the server runs on, for cost and prediction: 1xA100.", metavar="N")
-    ] = None,
+    gpus: Gpus = None,
     gpu_price: Annotated[float | None, typer.Option(help="USD per GPU-hour.", metavar="USD")] = None,
     precision: Annotated[
         str | None, typer.Option(help="bf16, fp8, int8, awq, for the prediction.", metavar="NAME")
     ] = None,
     profile: Annotated[str | None, typer.Option(help="Predict with this measured profile.", metavar="FILE")] = None,
     save_profile: Annotated[str | None, typer.Option(help="Fit a profile to this run.", metavar="FILE")] = None,
-    earlier: Annotated[
-        list[str] | None, typer.Option("--with", help="Fit it to this earlier run as well.", metavar="DIR")
-    ] = None,
-    api_key_env: Annotated[
-        str | None, typer.Option(help="Variable that holds the key (default OPENAI_API_KEY).", metavar="NAME")
-    ] = None,
+    earlier: Earlier = None,
+    api_key_env: ApiKeyEnv = None,
     out: Annotated[str | None, typer.Option(help="Folder for it all (default replay-TRACE).", metavar="DIR")] = None,
     json_: Json = None,
     markdown: Markdown = None,

@@ -1,7 +1,7 @@
 """One load, played once: schedule, bodies, run, figures; which loads to play is not decided here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ class Job:
     """What is the same for every load of a run."""
 
     server: ServerFacts
-    headers: dict[str, str]
+    key: str | None = field(repr=False)
+    """Of the API."""
     work: Path
     slo: Slo
     style: Style
@@ -70,9 +71,12 @@ def attempt(
     """Write requests.jsonl and the server's metrics to `folder` as the run goes on."""
     folder.mkdir(parents=True, exist_ok=True)
     schedule = _schedule(job, job.chosen[:requests], concurrency, req_s)
-    style = put(replace(job.style, salt=salt), job.server.url, job.headers)
+    style = put(replace(job.style, salt=salt), job.server.url, job.key)
     script = _script(job, schedule, style, folder)
-    target = Target(url=generation_url(job.server.url, style.endpoint), headers=job.headers)
+    target = Target(
+        url=generation_url(job.server.url, style.endpoint),
+        headers={"authorization": f"Bearer {job.key}"} if job.key else {},
+    )
     path = folder / "requests.jsonl"
     with watch(job.server.url, folder / "metrics.jsonl", gpus=job.gpus) as observed:
         client = play(script, target, replace(job.load, concurrency=concurrency), path, report=job.report)

@@ -60,12 +60,12 @@ def run_replay(
     folder = _folder(settings, traces)
     with (
         tempfile.TemporaryDirectory(prefix="costplan-") as work,
-        _server(settings, folder, report) as (server, headers),
+        _server(settings, folder, report) as (server, key),
     ):
         text = settings.prompts != "synthetic"
         traffic = read_traffic(traces, Path(work), text=text, report=report) if traces else None
         job = Job(
-            server=server, headers=headers, work=Path(work), slo=slo, style=_style(settings, server, tasks),
+            server=server, key=key, work=Path(work), slo=slo, style=_style(settings, server, tasks),
             load=Load(
                 timeout_s=settings.timeout, max_failures=settings.max_failures, processes=settings.processes,
                 collect=settings.collect or bool(tasks),
@@ -123,19 +123,18 @@ def _folder(settings: ReplaySettings, traces: list[str]) -> Path:
 @contextmanager
 def _server(
     settings: ReplaySettings, folder: Path, report: Progress
-) -> Generator[tuple[ServerFacts, dict[str, str]]]:  # fmt: skip
-    """(what answers, the headers of every request): a server that is there, or one that lives as long as the run."""
-    key = os.environ.get(settings.api_key_env)
-    headers = {"authorization": f"Bearer {key}"} if key else {}
+) -> Generator[tuple[ServerFacts, str | None]]:  # fmt: skip
+    """(what answers, the key it wants): a server that is there, or one that lives as long as the run."""
     if settings.url is not None:
-        yield describe(settings.url, settings.model, key), headers
+        key = os.environ.get(settings.api_key_env) or None
+        yield describe(settings.url, settings.model, key), key
         return
     assert settings.serve is not None
     with serve(
         settings.serve, folder / "server.log", quantization=settings.quantization, tp=settings.tp or 1,
         flags=shlex.split(settings.serve_args or ""), report=report,
     ) as served:  # fmt: skip
-        yield served.facts, {}
+        yield served.facts, None
 
 
 def _style(settings: ReplaySettings, server: ServerFacts, tasks: list[Task]) -> Style:

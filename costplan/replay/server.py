@@ -91,9 +91,10 @@ def is_local(url: str) -> bool:
         return host == "localhost"
 
 
-def get(url: str, api_key: str | None = None, timeout_s: float = 30.0) -> Answer:
-    """Raises OSError or http.client.HTTPException when there is no answer at all."""
-    request = urllib.request.Request(url, headers={"User-Agent": "costplan"})
+def get(url: str, api_key: str | None = None, timeout_s: float = 30.0, body: bytes | None = None) -> Answer:
+    """A GET, or a POST of the JSON `body`. Raises OSError or http.client.HTTPException when there is no answer."""
+    headers = {"User-Agent": "costplan"} | ({"Content-Type": "application/json"} if body is not None else {})
+    request = urllib.request.Request(url, body, headers)
     if api_key:
         request.add_unredirected_header("Authorization", f"Bearer {api_key}")
     handlers: list[Any] = [_NoRedirect, *([urllib.request.ProxyHandler({})] if is_local(url) else [])]

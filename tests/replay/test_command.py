@@ -102,9 +102,9 @@ def test_a_server_that_is_not_vllm_gets_words_of_the_exact_length(
 
 
 def test_a_sweep_finds_where_the_server_is_full(run: Run, tmp_path: Path):
-    with mock_server(ttft_ms=20, itl_ms=2, slots=4, model="mock", version="0.32.0") as server:
+    with mock_server(ttft_ms=20, itl_ms=1, slots=4, model="mock", version="0.32.0") as server:
         ran = run(
-            "replay", AZURE, "--sweep", "--concurrency", "1", "--requests", "160", "--slo", "ttft.p95<2s",
+            "replay", AZURE, "--sweep", "--concurrency", "1", "--requests", "96", "--slo", "ttft.p95<2s",
             "--url", f"{server.url}/v1", "--out", str(tmp_path / "out"), "--json", str(tmp_path / "found.json"),
         )  # fmt: skip
     assert ran.code in (0, 3), ran
