@@ -174,12 +174,15 @@ def _sweep(job: Job, folder: Path, salt: str, concurrency: int, rate: float | No
     def measure(load: float) -> SweepPoint:
         count = max(POINT_REQUESTS, 4 * load if concurrency else math.ceil(load * POINT_S))
         place = folder / "points" / f"{load:g}"
-        found = attempt(
-            job, place, concurrency=int(load) if concurrency else 0, req_s=None if concurrency else load,
-            salt=f"{salt}-{len(played)}", requests=min(most, int(count)),
-        )  # fmt: skip
-        played[load] = (found, place)
-        return _point(found, load, unit, job.slo)
+        for again in ("", "-again"):  # a busy moment of this machine is no reason to end the search
+            found = attempt(
+                job, place, concurrency=int(load) if concurrency else 0, req_s=None if concurrency else load,
+                salt=f"{salt}-{len(played)}{again}", requests=min(most, int(count)),
+            )  # fmt: skip
+            played[load] = (found, place)
+            if found.client.valid:
+                break
+        return _point(played[load][0], load, unit, job.slo)
 
     start = float(concurrency) if concurrency else rate
     if start is None:
