@@ -272,3 +272,15 @@ def test_runs_of_two_loads_make_a_profile_that_the_next_run_is_predicted_with(ru
     )
     figures = {each["figure"]: each["error_share"] for each in found["predicted"]}
     assert abs(figures["tpot_s.p50"]) < 0.25  # a busy machine; the calibration's own tests are strict
+
+
+def test_a_server_that_dies_in_mid_run_leaves_every_request_in_one_state(run: Run, tmp_path: Path):
+    log = written(tmp_path, [(0.02 * k, None) for k in range(30)])
+    with mock_server(ttft_ms=20, itl_ms=2, model="mock", version="0.32.0", fault="die", fault_every=10) as server:
+        ran = run("replay", log, "-q", "--url", f"{server.url}/v1", "--out", str(tmp_path / "out"))
+    assert ran.code == 1 and "of 30 requests were completed" in ran.err.splitlines()[0]
+    rows = [json.loads(line) for line in (tmp_path / "out/requests.jsonl").read_text("utf-8").splitlines()]
+    assert sorted(row["index"] for row in rows) == list(range(30))
+    assert {row["state"] for row in rows} == {"completed", "failed"}
+    found = json.loads((tmp_path / "out/measurement.json").read_bytes())
+    assert any("no longer answered /metrics" in each for each in found["warnings"])
