@@ -94,15 +94,19 @@ def replay(
     The API key comes from the environment. It writes measurement.json, requests.jsonl and metrics.jsonl.
     """
     check_outputs(json_, markdown, save_profile)
-    from costplan.replay.run import run_replay
+    from costplan.replay.run import folder_of, run_replay
     from costplan.replay.run import save_profile as fit
     from costplan.report.replay import measurement_markdown, render_measurement
     from costplan.results.measurement import measurement_json
     from costplan.settings import ReplaySettings, resolve
 
     settings, origins = resolve(ReplaySettings, _given(context))
-    with progress(quiet) as bar:
-        run, folder = run_replay(traces or [], settings, origins, bar)
+    try:
+        with progress(quiet) as bar:
+            run, folder = run_replay(traces or [], settings, origins, bar)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted: what came before is in {folder_of(settings, traces or [])}/requests.jsonl", err=True)
+        raise typer.Exit(130) from None
     if json_:
         output(json_, measurement_json(run))
     if markdown:

@@ -28,6 +28,7 @@ _AGAINST = (
     ("tasks", "endpoint", "tasks are asked as chats", ""),
     ("tasks", "profile", "answers have no length that a simulation could know", ""),
     ("tasks", "save_profile", "a profile is fitted to answers of known length", ""),
+    ("serve", "model", "vLLM is started with that one", ""),
     ("url", "quantization", "that server runs already", "use --serve MODEL"),
     ("url", "serve_args", "that server runs already", "use --serve MODEL"),
 )

@@ -57,7 +57,7 @@ def run_replay(
     slo = parse_slo(settings.slo) if settings.slo else Slo()
     rate, warm, price = req_s(settings), warm_up(settings), hourly_usd(settings.gpus, settings.gpu_price)
     tasks = load_tasks(settings.tasks, settings.samples) if settings.tasks else []
-    folder = _folder(settings, traces)
+    folder = folder_of(settings, traces)
     with (
         tempfile.TemporaryDirectory(prefix="costplan-") as work,
         _server(settings, folder, report) as (server, key),
@@ -110,7 +110,8 @@ def save_profile(settings: ReplaySettings, folder: Path) -> str:
     return f"{settings.save_profile}: measured step times, largest error {errors}"
 
 
-def _folder(settings: ReplaySettings, traces: list[str]) -> Path:
+def folder_of(settings: ReplaySettings, traces: list[str]) -> Path:
+    """Where everything is written; made if it is not there."""
     name = Path(traces[0]).name.split(".")[0] if traces and traces[0] != "-" else "tasks" if settings.tasks else "stdin"
     folder = settings.out or Path(f"replay-{name}")
     try:

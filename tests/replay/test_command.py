@@ -3,6 +3,10 @@
 import hashlib
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,7 @@ import jsonschema
 import pytest
 from costplan.results.measurement import measurement_schema
 from tests.replay.mock_server import MockProcess, mock_server
-from tests.test_cli import Run, mistake, run
+from tests.test_cli import ROOT, Run, mistake, run
 
 __all__ = ["run"]
 TINY, MOONCAKE, AZURE = (
@@ -284,3 +288,18 @@ def test_a_server_that_dies_in_mid_run_leaves_every_request_in_one_state(run: Ru
     assert {row["state"] for row in rows} == {"completed", "failed"}
     found = json.loads((tmp_path / "out/measurement.json").read_bytes())
     assert any("no longer answered /metrics" in each for each in found["warnings"])
+
+
+def test_an_interrupted_run_says_where_the_finished_requests_are(vllm: MockProcess, tmp_path: Path):
+    log, out = written(tmp_path, [(0.2 * k, None) for k in range(200)]), tmp_path / "out"
+    command = [sys.executable, "-m", "costplan", "replay", log, "-q", "--url", f"{vllm.url}/v1", "--out", str(out)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not (out / "requests.jsonl").exists() or not (out / "requests.jsonl").stat().st_size:
+            time.sleep(0.05)
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        shown, said = process.communicate(timeout=60)
+    assert (process.returncode, shown) == (130, "")
+    assert said == f"interrupted: what came before is in {out}/requests.jsonl\n"
+    states = [json.loads(line)["state"] for line in (out / "requests.jsonl").read_text("utf-8").splitlines()]
+    assert len(states) == 200 and "completed" in states and "unsent" in states
