@@ -8,7 +8,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH = "110"
-COMMANDS = ("analyze", "capacity", "breakeven", "simulate", "gate", "report", "normalize", "gpus", "models", "schema")
+COMMANDS = (
+    "analyze",
+    "capacity",
+    "breakeven",
+    "simulate",
+    "replay",
+    "gate",
+    "report",
+    "normalize",
+    "gpus",
+    "models",
+    "schema",
+)
 CAPACITY = ("capacity", "traces/azure_conv_excerpt.csv", "--gpus", "A100,L40S,L4", "--slo", "ttft.p95<1s,tpot.p95<50ms")
 BREAKEVEN = ("breakeven", "--gpus", "4xA100")
 KINDS = {

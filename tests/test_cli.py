@@ -62,7 +62,7 @@ def test_costplan_alone_shows_its_help(run: Run) -> None:
     assert ran.code == 2 and "Commands:" in ran.out
 
 
-@pytest.mark.parametrize("command", ["analyze", "report", "normalize", "schema"])
+@pytest.mark.parametrize("command", ["analyze", "report", "normalize", "replay", "schema"])
 def test_help_holds_an_example_of_the_command(run: Run, command: str) -> None:
     ran = run(command, "--help")
     assert ran.code == 0 and f"\n  costplan {command}" in ran.out

@@ -24,6 +24,7 @@ HEAVY = {
     "torch",
     "aiohttp",
     "uvloop",
+    "httptools",
     "requests",
     "httpx",
 }
@@ -60,7 +61,7 @@ def loaded_by(*arguments: str, before: str = "") -> set[str]:
     return loaded
 
 
-@pytest.mark.parametrize("command", ["", "analyze", "report", "normalize", "schema"])
+@pytest.mark.parametrize("command", ["", "analyze", "report", "normalize", "replay", "schema"])
 def test_help_loads_nothing_heavy(command: str):
     assert loaded_by(*filter(None, [command]), "--help") & HEAVY == set()
 

@@ -23,7 +23,7 @@ from costplan.units import MICROS_PER_SECOND, SECONDS_PER_HOUR
 
 _COLUMNS = (
     "time_us", "flags", "input_tokens", "output_tokens", "text_state", "block_size", "weight", "kind",
-    "total_weight", "block_key", "block_weight", "block_end",
+    "total_weight", "block_key", "block_weight", "block_end", "session", "duration_us",
 )  # fmt: skip
 _TEXT_OPERATIONS = ("", "chat", "text_completion", "generate_content", "responses")
 Progress = Callable[[str, int, int], None]
@@ -72,12 +72,21 @@ def read_trace(paths: list[str], settings: AnalyzeSettings, block_size: int, rep
             sample_rate=settings.sample_rate,
         )  # fmt: skip
         log = read_log(paths, settings, features, Path(folder), pool, report or _silent)
-        rows = concat([_rows(log, index) for index in range(len(log.chunks))])
+        return trace_of(log, block_size)[0]
+
+
+def trace_of(log: Log, block_size: int) -> tuple[Trace, dict[str, Any]]:
+    """(the trace, the rows it was made from in its order); `row` is the number among the settled rows of the log.
+
+    Raises CostplanError for a log without a single call that can be replayed.
+    """
+    rows = concat([_rows(log, index) for index in range(len(log.chunks))])
+    rows["row"] = np.arange(len(rows["flags"]))
     usable, left_out = _usable(rows)
     if not usable.any():
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
         raise CostplanError(
-            f"{paths[0]}: no request in it has a time and token counts ({reasons})",
+            f"{log.inputs[0].path}: no request in it has a time and token counts ({reasons})",
             hint="costplan simulate --rate 5 --input 547 --output 248 needs no trace",
         )
     rows = take(rows, usable)
@@ -86,10 +95,11 @@ def read_trace(paths: list[str], settings: AnalyzeSettings, block_size: int, rep
     rows = take(rows, np.argsort(time, kind="stable"))
     relative = (rows["flags"] & Flag.RELATIVE_TIME) != 0
     start = None if relative.any() else _moment(int(rows["time_us"][0]))
-    return Trace(
-        inputs=log.inputs, workload=_workload(rows, block_size), start=start, left_out=left_out,
+    trace = Trace(
+        inputs=log.inputs, workload=workload_of(rows, block_size), start=start, left_out=left_out,
         out_of_order=out_of_order, sampled=bool((rows["weight"] != 1).any()),
     )  # fmt: skip
+    return trace, rows
 
 
 def window(workload: Workload, start: int, end: int) -> Workload:
@@ -144,7 +154,8 @@ def _usable(rows: dict[str, Any]) -> tuple[NDArray[np.bool_], dict[str, int]]:
     return usable, left_out
 
 
-def _workload(rows: dict[str, Any], block_size: int) -> Workload:
+def workload_of(rows: dict[str, Any], block_size: int) -> Workload:
+    """The rows of a trace, in order of arrival, as an engine with such blocks sees them."""
     time, inputs, outputs = rows["time_us"], rows["input_tokens"], rows["output_tokens"]
     whole = (rows["text_state"] == TextState.FULL) | (rows["block_size"] > 0)
     chains = Chains(

@@ -13,6 +13,7 @@ from costplan.cli.breakeven import breakeven
 from costplan.cli.gate import gate
 from costplan.cli.output import check_outputs, console, output, progress
 from costplan.cli.profiles import gpus, models
+from costplan.cli.replay import replay
 from costplan.errors import CostplanError, UsageError
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
+_DOCUMENTS = ("plan", "simulation", "capacity", "measurement", "breakeven", "gate")
 Logs = Annotated[list[str], typer.Argument(help="Log files, directories, quoted globs, or - for stdin.", metavar="LOG")]
 Format = Annotated[
     str | None,
@@ -220,7 +222,7 @@ def normalize(
 @app.command()
 def schema(
     document: Annotated[
-        str, typer.Argument(help="Which document: plan, simulation, capacity, breakeven or gate.", metavar="DOCUMENT")
+        str, typer.Argument(help=f"Which document: {', '.join(_DOCUMENTS)}.", metavar="DOCUMENT")
     ] = "plan",
 ) -> None:
     """Print the JSON Schema of a document that costplan writes.
@@ -234,19 +236,22 @@ def schema(
     from costplan.results import json_schema
     from costplan.results.breakeven import breakeven_schema
     from costplan.results.gate import gate_schema
+    from costplan.results.measurement import measurement_schema
     from costplan.results.serving import serving_schema
 
-    if document not in ("plan", "simulation", "capacity", "breakeven", "gate"):
-        raise UsageError(
-            f"{document}: no such document", hint="costplan schema plan, simulation, capacity, breakeven or gate"
-        )
-    own = {"plan": lambda: json_schema("plan"), "breakeven": breakeven_schema, "gate": gate_schema}
+    if document not in _DOCUMENTS:
+        raise UsageError(f"{document}: no such document", hint=f"costplan schema {' or '.join(_DOCUMENTS)}")
+    own = {
+        "plan": lambda: json_schema("plan"), "measurement": measurement_schema, "breakeven": breakeven_schema,
+        "gate": gate_schema,
+    }  # fmt: skip
     typer.echo(json.dumps(own[document]() if document in own else serving_schema(document), indent=2))
 
 
 app.command()(serving.simulate)
 app.command()(serving.capacity)
 app.command()(breakeven)
+app.command()(replay)
 app.command()(gate)
 
 

@@ -61,9 +61,9 @@ def normalize(
     log = read_log(paths, settings, FeatureSettings(), work, Executor(1), report or (lambda stage, done, total: None))
     left_out = [0]
     rows = (
-        _mooncake(_settled(log, settings.head), salt, left_out)
+        _mooncake(settled_calls(log, settings.head), salt, left_out)
         if as_
-        else _canonical(_settled(log, settings.head), salt)
+        else _canonical(settled_calls(log, settings.head), salt)
         if anonymize
         else _canonical(_kept(log, settings.head), None)
     )
@@ -99,7 +99,7 @@ def read_salt(path: Path | None) -> bytes:
     return salt[:64]
 
 
-def _settled(log: Log, head: int | None) -> Iterator[tuple[Call, str, str, int]]:
+def settled_calls(log: Log, head: int | None) -> Iterator[tuple[Call, str, str, int]]:
     """The rows of `_kept` as a trace without their text needs them: tokens counted from text where the source reports
     none, and no messages where the text is known to be cut or masked (its prefixes would look alike)."""
     kept = _kept(log, head)

@@ -1,12 +1,11 @@
 """Simulations and capacity plans as text, for a terminal and as Markdown; it formats and knows no model of anything."""
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from costplan.report import numbers
 from costplan.report.numbers import markdown_text, plain, seconds
-from costplan.results import Assumption
+from costplan.report.page import bullets, grid, line, markdown_tail, md_table, tail, tokens
 from costplan.results.serving import Capacity, FleetOption, ServingConfig, Simulation, Spread
 from costplan.units import plural
 
@@ -103,14 +102,14 @@ def verdict_rows(run: Simulation) -> list[tuple[str, str, str]]:
 def render_simulation(run: Simulation, console: Console, *, verbose: bool = False) -> None:
     """One screen."""
     assert run.config is not None
-    _line(console, plain(run.config.model, 80), plain(run.workload.text, 120), style="bold")
+    line(console, plain(run.config.model, 80), plain(run.workload.text, 120), style="bold")
     for name, text in fleet_facts(run.config):
-        _line(console, name, text)
+        line(console, name, text)
     w = run.workload
-    _line(console, "Tokens", f"input {_lengths(w.input_tokens)} · output {_lengths(w.output_tokens)}"
+    line(console, "Tokens", f"input {tokens(w.input_tokens)} · output {tokens(w.output_tokens)}"
           + (f" · {numbers.percent(w.shared_share)} of the input shared" if w.shared_share else ""))  # fmt: skip
     console.print()
-    table = _grid(len(_STATISTICS) + 2)
+    table = grid(len(_STATISTICS) + 2)
     table.add_row("", *(Text(name, "dim") for name in _STATISTICS), "")
     for name, figures, error in latency_rows(run):
         cells = [seconds(getattr(figures, statistic)) for statistic in _STATISTICS]
@@ -118,10 +117,10 @@ def render_simulation(run: Simulation, console: Console, *, verbose: bool = Fals
     console.print(table)
     console.print()
     for name, text in outcome_facts(run):
-        _line(console, name, text)
+        line(console, name, text)
     for target, value, met in verdict_rows(run):
-        _line(console, "SLO", f"{target}   {value}   {met}", colour="green" if met == "met" else "red")
-    _tail(console, run.warnings, run.assumptions, verbose)
+        line(console, "SLO", f"{target}   {value}   {met}", colour="green" if met == "met" else "red")
+    tail(console, run.warnings, run.assumptions, verbose)
     console.print(
         Text(f"{_legend(run.config)} Basis of the step times: {run.config.step_time}.", "dim"), soft_wrap=True
     )
@@ -133,10 +132,11 @@ def simulation_markdown(run: Simulation) -> str:
     heads = " | ".join(["Latency", *(f"{name}:" for name in _STATISTICS), "Error:"])
     rows = [[name, *(seconds(getattr(f, s)) for s in _STATISTICS), error] for name, f, error in latency_rows(run)]
     facts = [*fleet_facts(run.config), ("Load", run.workload.text), *outcome_facts(run)]
-    blocks = ["# costplan simulation", f"Model: {markdown_text(run.config.model)}", _list(facts), _table(heads, rows)]
+    model = f"Model: {markdown_text(run.config.model)}"
+    blocks = ["# costplan simulation", model, bullets(facts), md_table(heads, rows)]
     if run.slo:
-        blocks.append(_table("Limit | Value: | Verdict", [[markdown_text(t), v, m] for t, v, m in verdict_rows(run)]))
-    return "\n\n".join([*blocks, *_markdown_tail(run.warnings, run.assumptions), _legend(run.config)]) + "\n"
+        blocks.append(md_table("Limit | Value: | Verdict", [[markdown_text(t), v, m] for t, v, m in verdict_rows(run)]))
+    return "\n\n".join([*blocks, *markdown_tail(run.warnings, run.assumptions), _legend(run.config)]) + "\n"
 
 
 def option_row(option: FleetOption) -> list[str]:
@@ -194,12 +194,12 @@ def render_capacity(plan: Capacity, console: Console, *, verbose: bool = False) 
     """One screen: the options on the Pareto front, the answer, the hours."""
     trace = plan.trace
     size = f"{trace.workload.text} · peak hour {trace.peak_hour} at {rate(trace.peak_req_s)} req/s"
-    _line(console, plain(plan.model, 60), plain(size, 160), style="bold")
-    _line(console, "SLO", f"{plan.slo} in every hour · {plan.engine}")
+    line(console, plain(plan.model, 60), plain(size, 160), style="bold")
+    line(console, "SLO", f"{plan.slo} in every hour · {plan.engine}")
     console.print()
     shown = [option for option in plan.options if option.pareto][:_SHOWN_OPTIONS]
     if shown:
-        table = _grid(len(OPTION_HEADS), left=(0, 7))
+        table = grid(len(OPTION_HEADS), left=(0, 7))
         table.add_row(*(Text(head, "dim") for head in OPTION_HEADS))
         for option in shown:
             table.add_row(*(Text(cell, "bold" if option == plan.best else "") for cell in option_row(option)))
@@ -213,10 +213,10 @@ def render_capacity(plan: Capacity, console: Console, *, verbose: bool = False) 
         console.print(Text("Nothing tried holds the SLO.", "red"))
     console.print()
     for name, text in capacity_facts(plan):
-        _line(console, name, text)
+        line(console, name, text)
     if len(plan.hours) > 1:
         _hours(plan, console)
-    _tail(console, plan.warnings, plan.assumptions, verbose)
+    tail(console, plan.warnings, plan.assumptions, verbose)
     legend = _legend(plan.best) + " ~ is a range of prices and rates, no confidence interval."
     console.print(Text(legend, "dim"), soft_wrap=True)
 
@@ -228,15 +228,15 @@ def capacity_markdown(plan: Capacity) -> str:
     )
     rows = [[*option_row(option), "yes" if option.pareto else ""] for option in plan.options]
     facts = [("Load", plan.trace.workload.text), ("SLO", plan.slo), ("Engine", plan.engine), *capacity_facts(plan)]
-    blocks = ["# costplan capacity", f"Model: {markdown_text(plan.model)}", _list(facts)]
-    blocks += [_table(heads, rows)] if rows else []
+    blocks = ["# costplan capacity", f"Model: {markdown_text(plan.model)}", bullets(facts)]
+    blocks += [md_table(heads, rows)] if rows else []
     if plan.hours:
-        blocks.append(_table("Hour | Requests: | Req/s: | Replicas: | Used: | TTFT p95: | E2E p95: | SLO | Checked", [
+        blocks.append(md_table("Hour | Requests: | Req/s: | Replicas: | Used: | TTFT p95: | E2E p95: | SLO | Checked", [
             [h.start, numbers.count(h.requests), rate(h.req_s), str(h.replicas), numbers.percent(h.utilisation),
              seconds(h.ttft_p95_s), seconds(h.e2e_p95_s), "met" if h.met else "missed", h.checked]
             for h in plan.hours
         ]))  # fmt: skip
-    return "\n\n".join([*blocks, *_markdown_tail(plan.warnings, plan.assumptions), _legend(plan.best)]) + "\n"
+    return "\n\n".join([*blocks, *markdown_tail(plan.warnings, plan.assumptions), _legend(plan.best)]) + "\n"
 
 
 def _hours(plan: Capacity, console: Console) -> None:
@@ -245,50 +245,4 @@ def _hours(plan: Capacity, console: Console) -> None:
     met = sum(hour.met for hour in plan.hours)
     text = f"{met} of {len(plan.hours)} hours hold the SLO · {numbers.percent(mean)} used on average, "
     text += f"{numbers.percent(peak.utilisation)} in {peak.start}"
-    _line(console, "Hours", text, colour="" if met == len(plan.hours) else "red")
-
-
-def _lengths(facts: object) -> str:
-    mean, p95 = float(getattr(facts, "mean", 0)), float(getattr(facts, "p95", 0))
-    return f"{mean:,.0f}" if mean == p95 else f"{mean:,.0f} (p95 {p95:,.0f})"
-
-
-def _grid(columns: int, left: tuple[int, ...] = (0,)) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for index in range(columns):
-        table.add_column(no_wrap=True, justify="left" if index in left else "right")
-    return table
-
-
-def _line(console: Console, name: str, text: str, *, style: str = "", colour: str = "") -> None:
-    label = Text(name.ljust(12) if len(name) < 12 else name + "   ", style or "bold")
-    grid = Table.grid()
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
-    grid.add_row(label, Text(text, colour))
-    console.print(grid)
-
-
-def _tail(console: Console, warnings: list[str], assumptions: list[Assumption], verbose: bool) -> None:
-    for note in warnings:
-        _line(console, "!", plain(note, 300), style="yellow", colour="yellow")
-    for item in assumptions if verbose else ():
-        _line(console, "Assume", plain(f"{item.name} = {item.value} ({item.origin})", 240), colour="dim")
-
-
-def _markdown_tail(warnings: list[str], assumptions: list[Assumption]) -> list[str]:
-    blocks = [f"> **Note** {markdown_text(note, 300)}" for note in warnings]
-    rows = [[markdown_text(each, 200) for each in (a.name, a.value, a.origin)] for a in assumptions]
-    return blocks + ([_table("Assumption | Value | Origin", rows)] if rows else [])
-
-
-def _list(facts: list[tuple[str, str]]) -> str:
-    return "\n".join(f"- {name}: {markdown_text(text, 400)}" for name, text in facts)
-
-
-def _table(heads: str, rows: list[list[str]]) -> str:
-    """A colon after a heading aligns right."""
-    names = [head.strip() for head in heads.split("|")]
-    rule = ["---:" if name.endswith(":") else "---" for name in names]
-    lines = [[name.removesuffix(":") for name in names], rule, *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    line(console, "Hours", text, colour="" if met == len(plan.hours) else "red")

@@ -135,15 +135,18 @@ class SweepPoint(msgspec.Struct, frozen=True, kw_only=True):
     tpot_p95_s: float | None
     e2e_p95_s: float | None
     goodput_share: float | None
+    goodput_req_s: float | None
+    slo_met: bool | None
+    """Every limit of the SLO, and the client kept up; None without an SLO."""
     valid: bool
 
 
 class SweepFacts(msgspec.Struct, frozen=True, kw_only=True):
     points: list[SweepPoint]
     knee: SweepPoint | None
-    """The largest load after which more load brings latency, not throughput."""
+    """The smallest load with 90 % of the highest throughput seen: from there on, load brings latency."""
     best: SweepPoint | None
-    """Highest goodput within the SLO."""
+    """Highest goodput of the points that keep the SLO; None without one or where none does."""
     note: str = ""
 
 
@@ -164,6 +167,9 @@ class Measurement(ServingRun, frozen=True, kw_only=True):
     lengths_exact_share: float | None
     """Requests whose prompt had, by the server's count, exactly the tokens the trace says."""
     output_exact_share: float | None
+    saturated: bool
+    """The queue grew during an open loop."""
+    sustainable_req_s: float | None
     token_chunk_ratio: float | None
     """Tokens per chunk with text; above 1 the gaps between chunks are longer than those between tokens."""
     client: ClientFacts

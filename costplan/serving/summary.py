@@ -74,7 +74,7 @@ def summarise(
     duration = max(last - first, 1e-9)
     steady = not (workload.open_ended and sustainable is not None)
     ttft, e2e, tpot, queue = latencies(outcome, workload)
-    kept = _inside_limits(slo, ttft, tpot, e2e)[rows] if slo.limits_s() and steady else None
+    kept = inside_limits(slo, ttft, tpot, e2e)[rows] if slo.limits_s() and steady else None
     share = None if kept is None else float(kept.sum()) / (len(kept) + (0 if workload.open_ended else rejected))
     busy, steps = float(outcome.busy_s.sum()), int(outcome.steps.sum())
     return Figures(
@@ -138,7 +138,8 @@ def _gap_spread(outcome: Outcome) -> Spread:
     return Spread(mean=outcome.itl_sum_s / total, max=outcome.itl_max_s, **found)
 
 
-def _inside_limits(slo: Slo, ttft: Floats, tpot: Floats, e2e: Floats) -> NDArray[np.bool_]:
+def inside_limits(slo: Slo, ttft: Floats, tpot: Floats, e2e: Floats) -> NDArray[np.bool_]:
+    """By request: every limit that it can keep by itself is kept; what is not a number keeps them all."""
     limits = slo.limits_s()
     kept = np.ones(len(ttft), dtype=np.bool_)
     for metric, values in (("ttft", ttft), ("tpot", tpot), ("e2e", e2e)):
@@ -156,10 +157,14 @@ def sustainable_req_s(outcome: Outcome, workload: Workload, edges_s: Floats | No
     """
     if workload.concurrency:
         return None
-    arrival: Floats = outcome.arrival_s
-    scheduled: Floats = np.sort(outcome.scheduled_s)
+    return balanced_req_s(outcome.arrival_s, outcome.scheduled_s, outcome.done_s, edges_s)
+
+
+def balanced_req_s(arrival: Floats, begun_s: Floats, done_s: Floats, edges_s: Floats | None = None) -> float | None:
+    """`sustainable_req_s` of requests in order of arrival that were begun and done at these times."""
+    scheduled: Floats = np.sort(begun_s)
     if arrival[-1] <= arrival[0]:
-        span = float(outcome.done_s.max() - arrival[0])
+        span = float(done_s.max() - arrival[0])
         return len(arrival) / span if len(arrival) > 1 else None
     edges = np.array([arrival[0], arrival[-1]]) if edges_s is None else np.minimum(edges_s, arrival[-1])
     for start, end in pairwise(map(float, edges)):
@@ -167,9 +172,9 @@ def sustainable_req_s(outcome: Outcome, workload: Workload, edges_s: Floats | No
         arrived, begun = _between(arrival, middle, end), _between(scheduled, middle, end)
         if arrived - begun > 5 + 3 * np.sqrt(arrived):
             # the queue is never empty until the last request that came in this stage has been started
-            until = max(end, float(np.max(outcome.scheduled_s, where=arrival <= end, initial=0.0)))
-            inside = np.minimum(outcome.done_s, until) - np.maximum(outcome.scheduled_s, middle)
-            parts = np.clip(inside, 0, None) / np.maximum(outcome.done_s - outcome.scheduled_s, 1e-9)
+            until = max(end, float(np.max(begun_s, where=arrival <= end, initial=0.0)))
+            inside = np.minimum(done_s, until) - np.maximum(begun_s, middle)
+            parts = np.clip(inside, 0, None) / np.maximum(done_s - begun_s, 1e-9)
             return float(parts.sum()) / (until - middle)
     return None
 

@@ -19,11 +19,20 @@ from costplan.settings.commands import (
     BreakevenSettings,
     CapacitySettings,
     GateSettings,
+    ReplaySettings,
     SimulateSettings,
 )
 from costplan.units import parse_count, parse_duration_s
 
-__all__ = ["AnalyzeSettings", "BreakevenSettings", "CapacitySettings", "GateSettings", "SimulateSettings", "resolve"]
+__all__ = [
+    "AnalyzeSettings",
+    "BreakevenSettings",
+    "CapacitySettings",
+    "GateSettings",
+    "ReplaySettings",
+    "SimulateSettings",
+    "resolve",
+]
 Settings = TypeVar("Settings")
 
 
@@ -220,4 +229,26 @@ _PARSERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "show_text": (_switch, "COSTPLAN_SHOW_TEXT=true"),
     "max_gpus": (_count(least=1), "--max-gpus 64"),
     "price": (_one_of("on-demand", "reserved", "spot"), "--price reserved"),
+    "url": (_text, "--url http://127.0.0.1:8000/v1"),
+    "serve": (_text, "--serve meta-llama/Llama-3.1-8B-Instruct"),
+    "quantization": (_text, "--quantization awq"),
+    "serve_args": (_text, '--serve-args "--max-model-len 8192"'),
+    "speed": (_number(above=0), "--speed 2, twice as fast as recorded"),
+    "window": (_text, "--window 0:600s"),
+    "max_gap": (_duration, "--max-gap 5s"),
+    "sweep": (_switch, "COSTPLAN_SWEEP=true"),
+    "sessions": (_switch, "--no-sessions"),
+    "warm_up": (_text, "--warm-up 20 (requests) or --warm-up 30s"),
+    "prompts": (_one_of("auto", "log", "synthetic"), "--prompts synthetic"),
+    "endpoint": (_one_of("auto", "chat", "completions"), "--endpoint completions"),
+    "salt": (_text, "--salt monday"),
+    "collect": (_switch, "COSTPLAN_COLLECT=true"),
+    "samples": (_count(least=1), "--samples 100, of each stratum"),
+    "max_failures": (_count(least=1), "--max-failures 10"),
+    "timeout": (_duration, "--timeout 10m"),
+    "processes": (_count(least=0), "--processes 2, or 0 for as many as it takes"),
+    "save_profile": (_path, "--save-profile my-server.yaml"),
+    "earlier": (_texts, "--with replay-of-yesterday"),
+    "api_key_env": (_text, "--api-key-env MY_KEY, the name of an environment variable"),
+    "out": (_path, "--out measured"),
 }

@@ -120,6 +120,51 @@ class CapacitySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaySettings:
+    """Settings of `costplan replay`; None = not given."""
+
+    url: str | None = None
+    model: str | None = None
+    serve: str | None = None
+    """A model that costplan starts vLLM with."""
+    quantization: str | None = None
+    tp: int | None = None
+    serve_args: str | None = None
+    speed: float = 1.0
+    window: str | None = None
+    max_gap: float | None = None
+    """Seconds."""
+    requests: int | None = None
+    rate: str | None = None
+    concurrency: int | None = None
+    sweep: bool = False
+    sessions: bool = True
+    warm_up: str | None = None
+    """A number of requests, or a time with its unit."""
+    prompts: Literal["auto", "log", "synthetic"] = "auto"
+    endpoint: Literal["auto", "chat", "completions"] = "auto"
+    salt: str | None = None
+    """None: a fresh one for each run."""
+    collect: bool = False
+    tasks: str | None = None
+    samples: int | None = None
+    max_failures: int | None = None
+    timeout: float = 3600.0
+    processes: int = 0
+    seed: int = 0
+    slo: str | None = None
+    gpus: str | None = None
+    gpu_price: float | None = None
+    precision: str | None = None
+    profile: Path | None = None
+    save_profile: Path | None = None
+    earlier: tuple[str, ...] = ()
+    """Folders of earlier runs that the profile is fitted to as well."""
+    api_key_env: str = "OPENAI_API_KEY"
+    out: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GateSettings:
     """Settings of `costplan gate`."""
 

@@ -179,9 +179,9 @@ class Mock:
         if self.waiting and len(self.running) < self.options.slots:
             self.admit(self.waiting.popleft())
 
-    def cached(self, ids: list[int]) -> int:
-        """Prompt tokens found; the prompt's own blocks are held from now on."""
-        found, chain, counting = 0, b"", True
+    def cached(self, ids: list[int], salt: str = "") -> int:
+        """Prompt tokens found; the prompt's own blocks are held from now on. `cache_salt` goes before all blocks."""
+        found, chain, counting = 0, salt.encode(), True
         for end in range(BLOCK, len(ids) + 1, BLOCK):
             block = chain + struct.pack(f"{BLOCK}q", *ids[end - BLOCK : end])
             chain = hashlib.blake2b(block, digest_size=16).digest()
@@ -420,7 +420,7 @@ class Connection(asyncio.Protocol):
         elif fault == "stale" and self.served > 1:
             self.transport.close()
         elif fault != "no_answer":
-            truth["cached_tokens"] = mock.cached(ids)
+            truth["cached_tokens"] = mock.cached(ids, str(request.get("cache_salt") or ""))
             mock.counters["prompt"] += len(ids)
             mock.counters["queries"] += len(ids)
             mock.counters["hits"] += truth["cached_tokens"]
@@ -435,6 +435,7 @@ class Connection(asyncio.Protocol):
                 self.reply(200, b"")
             case "GET", "/v1/models":
                 card = {"id": options.model, "object": "model", "max_model_len": options.max_model_len}
+                card |= {"owned_by": "vllm"} if options.version else {}
                 self.reply(200, {"object": "list", "data": [card]})
             case "GET", "/version" if options.version:
                 self.reply(200, {"version": options.version})

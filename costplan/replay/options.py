@@ -1,0 +1,86 @@
+"""What of the command line contradicts itself or lacks something, found before anything is started."""
+
+import math
+from typing import Any
+
+from costplan.errors import UsageError
+from costplan.settings import ReplaySettings
+from costplan.units import parse_count, parse_duration_s
+
+_URL = "--url http://127.0.0.1:8000/v1 --model NAME, or --serve MODEL"
+_AGAINST = (
+    ("rate", "concurrency", "arrivals have times, or the next request waits for an answer", ""),
+    ("speed", "rate", "the trace's times, or made-up ones", ""),
+    ("speed", "concurrency", "a closed loop has no times to speed up", ""),
+    ("max_gap", "rate", "the trace's gaps, or made-up ones", ""),
+    ("max_gap", "concurrency", "a closed loop has no gaps", ""),
+    ("speed", "sweep", "a sweep makes its own arrivals", ""),
+    ("max_gap", "sweep", "a sweep makes its own arrivals", ""),
+    ("warm_up", "sweep", "each load of a sweep is measured in its own steady window", ""),
+    ("save_profile", "sweep", "a profile is fitted to runs of one load", "--concurrency 16 --save-profile FILE"),
+    ("tasks", "sweep", "tasks are asked once", ""),
+    ("tasks", "rate", "tasks have no times", "--concurrency 8"),
+    ("tasks", "speed", "tasks have no times", "--concurrency 8"),
+    ("tasks", "max_gap", "tasks have no times", "--concurrency 8"),
+    ("tasks", "window", "tasks have no times", "--samples 100"),
+    ("tasks", "requests", "tasks are counted by stratum", "--samples 100"),
+    ("tasks", "prompts", "tasks are asked in their own words", ""),
+    ("tasks", "endpoint", "tasks are asked as chats", ""),
+    ("tasks", "profile", "answers have no length that a simulation could know", ""),
+    ("tasks", "save_profile", "a profile is fitted to answers of known length", ""),
+    ("serve", "model", "vLLM is started with that one", ""),
+    ("url", "quantization", "that server runs already", "use --serve MODEL"),
+    ("url", "serve_args", "that server runs already", "use --serve MODEL"),
+)
+
+
+def check(settings: ReplaySettings, origins: dict[str, str], traces: list[str]) -> None:
+    """Raises UsageError with the two that contradict each other."""
+    if (settings.url is None) == (settings.serve is None):
+        said = "no server is given" if settings.url is None else "--url and --serve contradict each other"
+        raise UsageError(said, hint=_URL)
+    if bool(traces) == (settings.tasks is not None):
+        said = "a trace and --tasks contradict each other" if traces else "no trace is given"
+        raise UsageError(said, hint="costplan replay TRACE --url URL --model NAME, or --tasks builtin without a trace")
+    given = {name for name, origin in origins.items() if origin == "flag"}
+    for one, other, why, hint in _AGAINST:
+        if {one, other} <= given:
+            raise UsageError(f"{_flag(one)} and {_flag(other)}: {why}", hint=hint or f"leave out {_flag(other)}")
+    for one, other in (("samples", "tasks"), ("earlier", "save_profile")):
+        if one in given and getattr(settings, other) is None:
+            raise UsageError(f"{_flag(one)} changes nothing without {_flag(other)}", hint=f"add {_flag(other)}")
+
+
+def req_s(settings: ReplaySettings) -> float | None:
+    """The number of `--rate`."""
+    if settings.rate is None:
+        return None
+    try:
+        found = float(settings.rate)
+    except ValueError:
+        found = math.nan
+    if not 0 < found < math.inf:
+        raise UsageError(f"--rate {settings.rate}: a replay takes one rate in requests a second", hint="--rate 5")
+    return found
+
+
+def warm_up(settings: ReplaySettings) -> tuple[int, float]:
+    """(requests, seconds) left out at the start; one of them is 0."""
+    text = settings.warm_up
+    if text is None:
+        return 0, 0.0
+    try:
+        return (0, parse_duration_s(text)) if text.strip()[-1:].isalpha() else (parse_count(text), 0.0)
+    except ValueError:
+        raise UsageError(
+            f"--warm-up {text}: neither a number of requests nor a time", hint="--warm-up 20 or --warm-up 30s"
+        ) from None
+
+
+def _flag(name: str) -> str:
+    return {"earlier": "--with"}.get(name, "--" + name.replace("_", "-"))
+
+
+def told(settings: ReplaySettings, origins: dict[str, str]) -> list[tuple[str, Any, str]]:
+    """(name, value, origin) of everything that is not left as it was."""
+    return [(name, getattr(settings, name), origin) for name, origin in sorted(origins.items()) if origin != "default"]
