@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.vllm.conftest import BF16, Serving, costplan, rounded
 
 STRATA = {"arithmetic", "format", "reasoning", "extraction", "writing"}
-SAMPLES = 12
+SAMPLES = 8
 
 
 def test_every_stratum_gets_a_verdict_with_an_interval(serving: Serving, tmp_path: Path):

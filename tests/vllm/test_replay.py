@@ -70,11 +70,11 @@ def test_runs_at_1_and_16_in_flight_predict_those_at_4_and_32(bf16: Served, tmp_
         return folder
 
     profile = tmp_path / "cpu.yaml"
-    run(8, 24)  # the first steps of an engine are slower than any later one
-    write_profile(fit_profile([run(1, 20), run(16, 64)], About(model=BF16)), profile)
-    for in_flight, requests in ((4, 40), (32, 96)):
+    run(8, 16)  # the first steps of an engine are slower than any later one
+    write_profile(fit_profile([run(1, 14), run(16, 48)], About(model=BF16)), profile)
+    for in_flight, requests in ((4, 28), (32, 80)):
         found = measured(run(in_flight, requests, "--profile", profile))
         errors = {each.figure: each.error_share for each in found.predicted}
         print(in_flight, errors)
-        assert found.predicted_basis == "measured"
+        assert found.predicted_basis and "step times measured" in found.predicted_basis
         assert abs(errors["output_tok_s"] or 1) < NOISE and abs(errors["tpot_s.p50"] or 1) < NOISE, errors
