@@ -120,11 +120,11 @@ def _script(job: Job, schedule: Schedule, style: Style, folder: Path) -> Script:
     asked: list[dict[str, Any]] = [
         {"messages": msgspec.to_builtins(task.messages), "temperature": 0} for task in job.tasks
     ]
-    lengths = np.array([task.max_tokens for task in job.tasks], np.int32)
-    bodies = [body(encoded(ask), int(n), style) for ask, n in zip(asked, lengths.tolist(), strict=True)]
+    bodies = [body(encoded(ask), task.max_tokens, style) for ask, task in zip(asked, job.tasks, strict=True)]
+    unknown = np.full(len(bodies), -1, np.int32)
     path.write_bytes(b"".join(bodies))
     offsets = np.concatenate([[0], np.cumsum([len(each) for each in bodies])]).astype(np.int64)
     return Script(
         bodies=path, offsets=offsets, due_s=schedule.due_s, previous=schedule.previous, think_s=schedule.think_s,
-        input_tokens=np.full(len(bodies), -1, np.int32), output_tokens=lengths,
+        input_tokens=unknown, output_tokens=unknown,
     )  # fmt: skip

@@ -41,6 +41,12 @@ class Target:
     headers: dict[str, str] = field(default_factory=dict[str, str], repr=False)
     """On every request; the key of the API is in here and in no message, report or process list."""
 
+    @property
+    def key(self) -> str:
+        """What no record may show."""
+        found = {name.lower(): value for name, value in self.headers.items()}
+        return found.get("authorization", "").removeprefix("Bearer ")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:

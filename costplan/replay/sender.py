@@ -65,7 +65,7 @@ async def play_rows(
 ) -> Played:  # fmt: skip
     """Plays these rows of the script; `lines` is the descriptor that records are written to."""
     address = address_of(target)
-    sender = Sender(script, rows, load, bodies=bodies, lines=lines, failed=failed, progress=progress)
+    sender = Sender(script, rows, load, bodies=bodies, lines=lines, failed=failed, progress=progress, key=target.key)
     wires: Wires
     if proxied.needed(address):
         wires = sender.wires = proxied.ProxiedWires(address, target, sender.done, sender.full)
@@ -94,8 +94,9 @@ class Sender:
 
     def __init__(
         self, script: Script, rows: NDArray[np.int64], load: Load, *, bodies: memoryview, lines: int, failed: Failed,
-        progress: Progress,
+        progress: Progress, key: str,
     ) -> None:  # fmt: skip
+        self.key = key
         self.script, self.rows, self.load, self.bodies, self.lines = script, rows, load, bodies, lines
         self.failed, self.progress = failed, progress
         self.loop = asyncio.get_running_loop()
@@ -262,7 +263,7 @@ class Sender:
 
     def settle(self, exchange: Exchange) -> None:
         exchange.settled = True
-        record = record_of(exchange, self.script, self.start_s, collect=self.load.collect)
+        record = record_of(exchange, self.script, self.start_s, collect=self.load.collect, key=self.key)
         exchange.answer = None
         self.text += encode(record) + b"\n"
         self.pending -= 1
