@@ -2,9 +2,12 @@
 
 import math
 import os
+from pathlib import Path
 from typing import Any
 
+from costplan.calibrate.runs import read_document
 from costplan.errors import UsageError
+from costplan.profiles.measured import load_profile
 from costplan.settings import ReplaySettings
 from costplan.units import parse_count, parse_duration_s
 
@@ -62,6 +65,11 @@ def check(settings: ReplaySettings, origins: dict[str, str], traces: list[str]) 
         if one in given and not any(getattr(settings, other) for other in others):
             names = " or ".join(map(_flag, others))
             raise UsageError(f"{_flag(one)} changes nothing without {names}", hint=f"add {names}")
+    # what is read after the run is looked at before it
+    for folder in settings.earlier:
+        read_document(Path(folder))
+    if settings.profile is not None:
+        load_profile(settings.profile)
     if "api_key_env" in given and not os.environ.get(settings.api_key_env):
         # what was given may be the key itself: it is not repeated
         raise UsageError(

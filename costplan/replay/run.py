@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costplan import __version__
+from costplan.calibrate.runs import model_of
 from costplan.capacity.sustained import cached_share
 from costplan.errors import CostplanError, UsageError
 from costplan.profiles.gpus import parse_gpus
@@ -61,6 +62,8 @@ def run_replay(
     rate, warm, price = req_s(settings), warm_up(settings), hourly_usd(settings.gpus, settings.gpu_price)
     tasks = load_tasks(settings.tasks, settings.samples) if settings.tasks else []
     folder = folder_of(settings, traces)
+    if folder.resolve() in (Path(each).resolve() for each in settings.earlier):
+        raise UsageError(f"--with {folder}: this run is written there", hint="--out with another folder")
     with ExitStack() as stack:
         work = stack.enter_context(tempfile.TemporaryDirectory(prefix="costplan-"))
         text = settings.prompts != "synthetic"
@@ -68,6 +71,8 @@ def run_replay(
         traffic = read_traffic(traces, Path(work), text=text, report=report) if traces else None
         chosen = np.arange(len(tasks)) if traffic is None else _chosen(traffic, settings)
         server, key = stack.enter_context(_server(settings, folder, report))
+        if settings.save_profile is not None:
+            model_of(server.model)
         for name in _WRITTEN:
             (folder / name).unlink(missing_ok=True)
         job = Job(

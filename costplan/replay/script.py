@@ -57,7 +57,8 @@ class Load:
     timeout_s: float = float(SECONDS_PER_HOUR)
     """From the send to the last byte; then the request has failed."""
     stall_s: float = 120.0
-    """Without a byte of the answer for so long, the request has failed."""
+    """Without a further byte of the answer for so long, the request has failed; its beginning may take five times that
+    long."""
     max_failures: int | None = None
     """The run stops after so many; the rest is unsent."""
     processes: int = 0

@@ -31,6 +31,8 @@ READ_S = 0.0005
 """Of each turn of the loop may go into reading answers."""
 FLUSH_S = 0.2
 PROBE_S = 0.01
+QUEUED = 5
+"""So many times as long may the beginning of an answer take: a request that waits for its turn has not stalled."""
 BACKLOG = 20_000
 """Unread answers at which reading comes before everything: memory has to end somewhere."""
 
@@ -319,7 +321,10 @@ class Sender:
                 since_s = exchange.sent_s or exchange.dispatched_s
                 if now - since_s > load.timeout_s:
                     self.abandon(exchange, "timeout")
-                elif now - max(exchange.last_byte_s, exchange.dispatched_s) > load.stall_s:
+                    continue
+                begun = bool(exchange.pieces) or exchange.answer is not None
+                patience_s = load.stall_s * (1 if begun else QUEUED)
+                if now - max(exchange.last_byte_s, exchange.dispatched_s) > patience_s:
                     self.abandon(exchange, "stalled")
             if not self.stopped and load.max_failures is not None and self.failed(0) >= load.max_failures:
                 self.stop("stopped")

@@ -188,6 +188,19 @@ def test_a_folder_that_is_used_again_holds_nothing_of_the_run_before(run: Run, o
     assert (tmp_path / "out/measurement.json").exists()  # what could not begin destroys nothing
 
 
+def test_what_is_read_after_the_run_is_looked_at_before_it(run: Run, vllm: MockProcess, tmp_path: Path):
+    out = str(tmp_path / "out")
+    where = (TINY, *FAST, "--url", f"{vllm.url}/v1", "--out", out)
+    vllm.reset()
+    earlier = ("--save-profile", str(tmp_path / "p.yaml"), "--with")
+    assert "measurement.json: No such file" in mistake(run("replay", *where, *earlier, str(tmp_path / "no")), 1)[0]
+    assert "no.yaml" in mistake(run("replay", *where, "--profile", "no.yaml"), 1)[0]
+    assert "name for the model is unknown" in mistake(run("replay", *where, *earlier[:2]), 1)[0]
+    assert vllm.stats()["requests"] == []
+    assert run("replay", *where).code == 0
+    assert "this run is written there" in mistake(run("replay", *where, *earlier, out), 2)[0]
+
+
 def test_a_trace_of_days_is_not_played_for_days_unless_it_is_asked_for(run: Run, tmp_path: Path):
     rows = [{"timestamp": at, "input_length": 9, "output_length": 2, "hash_ids": []} for at in (0, 200_000_000)]
     trace = tmp_path / "days.jsonl"

@@ -272,3 +272,9 @@ def test_a_server_that_repeats_the_key_does_so_in_vain(tmp_path: Path, before: b
         script = script_of(tmp_path, [body()])
         _, (found,) = played(tmp_path, url, script, KEEP, {"authorization": "Bearer sk-quartz-1234567890"})
     assert found["error_text"].startswith(before.decode()) and "sk-q" not in found["error_text"]
+
+
+def test_a_request_that_waits_for_its_turn_has_not_stalled(tmp_path: Path):
+    with mock_server(ttft_ms=700) as server:
+        _, (found,) = played(tmp_path, server.url, script_of(tmp_path, [body()]), KEEP)
+    assert (found["state"], KEEP.stall_s) == ("completed", 0.4)
