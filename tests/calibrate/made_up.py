@@ -82,6 +82,7 @@ def document(
             shared_share=0.0,
         ),
         config=None, requests=RequestCounts(sent=load.requests, completed=load.requests, failed=0, unsent=0),
+        saturated=False, sustainable_req_s=None,
         duration_s=1, req_s=1, input_tok_s=1, output_tok_s=1, ttft_s=Spread(), tpot_s=Spread(), itl_s=Spread(),
         e2e_s=Spread(), queue_s=Spread(), goodput_share=None, goodput_req_s=None,
         kv=KvFacts(peak_share=None, preemptions=None), prefix_hit_share=None, inputs=[], from_send={}, failures={},

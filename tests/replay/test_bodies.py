@@ -131,7 +131,7 @@ def test_made_up_prompts_have_the_exact_length_and_share_exactly_the_blocks_of_t
     found = bodies(script_of(traffic, IDS, tmp_path))
     assert [len(each["prompt"]) for each in found] == work.input_tokens.tolist()
     assert [each["max_tokens"] for each in found] == work.output_tokens.tolist()
-    seen: set[tuple[int, ...]] = set()
+    tree: dict[tuple[int, bytes], int] = {}
     ids: set[int] = set()
     hits = expected = 0
     for request, each in enumerate(found):
@@ -139,11 +139,12 @@ def test_made_up_prompts_have_the_exact_length_and_share_exactly_the_blocks_of_t
         shared = work.shared_ids[work.shared_offsets[request] : work.shared_offsets[request + 1]].tolist()[:blocks]
         leading = [number in ids for number in shared]
         expected += leading.index(False) if False in leading else len(leading)
-        chains = [tuple(each["prompt"][: PROMPT_BLOCK * (k + 1)]) for k in range(blocks)]
-        known = [chain in seen for chain in chains]
-        hits += known.index(False) if False in known else len(known)
         ids.update(shared)
-        seen.update(chains)
+        prompt, node = np.array(each["prompt"], np.int64), -1
+        for start in range(0, blocks * PROMPT_BLOCK, PROMPT_BLOCK):
+            step = node, prompt[start : start + PROMPT_BLOCK].tobytes()
+            hits += step in tree
+            node = tree.setdefault(step, len(tree))
     assert hits == expected > 1000
 
 

@@ -5,14 +5,19 @@ A fixture serves for one file and is ended before the next; a test that kills or
 """
 
 import json
+import os
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from costplan.replay.serve import Served, serve
+from costplan.results.measurement import Measurement
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
@@ -23,13 +28,18 @@ Serving = Callable[..., AbstractContextManager[Served]]
 
 
 def pytest_sessionstart() -> None:
+    # all cores: by default vLLM leaves one to its front end, which is half of a machine of two
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", f"0-{(os.cpu_count() or 1) - 1}")
     if not (MODELS / BF16).is_dir():
         raise pytest.UsageError("vLLM is not installed for these tests: make vllm")
 
 
-def has_avx512() -> bool:
-    """vLLM's kernel for 4-bit weights on x86 CPUs needs it."""
-    return " avx512f " in Path("/proc/cpuinfo").read_text("utf-8")
+def cpu_has(flag: str) -> bool:
+    return f" {flag} " in Path("/proc/cpuinfo").read_text("utf-8")
+
+
+# the checkpoint's 16 bits are emulated where the CPU cannot multiply them, at a fifth of the speed
+DTYPE = "bfloat16" if cpu_has("avx512_bf16") or cpu_has("amx_bf16") else "float32"
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +48,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Serving:
 
     def start(model: str, *flags: str) -> AbstractContextManager[Served]:
         log = tmp_path_factory.mktemp("server") / "server.log"
+        flags = ("--dtype", DTYPE, *flags)
         return serve(str(MODELS / model), log, python=PYTHON, flags=flags, start_timeout_s=START_TIMEOUT_S)
 
     return start
@@ -50,11 +61,20 @@ def bf16(serving: Serving) -> Generator[Served]:
         yield served
 
 
-@pytest.fixture(scope="module")
-def awq(serving: Serving) -> Generator[Served]:
-    """The same with weights rounded to 4 bits, unpacked where the CPU has no kernel for them."""
-    with serving(AWQ if has_avx512() else AWQ_UNPACKED) as served:
-        yield served
+def rounded() -> str:
+    """The model with weights rounded to 4 bits; unpacked where the CPU lacks what vLLM's kernel for them needs."""
+    return AWQ if cpu_has("avx512f") else AWQ_UNPACKED
+
+
+def costplan(*arguments: str | Path) -> str:
+    """What a command prints; it has to end well."""
+    ran = subprocess.run([sys.executable, "-m", "costplan", *map(str, arguments)], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def measured(folder: Path) -> Measurement:
+    return msgspec.json.decode((folder / "measurement.json").read_bytes(), type=Measurement)
 
 
 def ask(served: Served, text: str, max_tokens: int, **more: Any) -> dict[str, Any]:

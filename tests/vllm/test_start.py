@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from costplan.errors import CostplanError
 from tests.replay.engine import alive
-from tests.vllm.conftest import AWQ, BF16, MODELS, PYTHON, ROOT, Serving, ask, has_avx512
+from tests.vllm.conftest import AWQ, BF16, MODELS, PYTHON, ROOT, Serving, ask, cpu_has
 
 PATIENCE_S = 300.0
 
 
 def test_the_4_bit_kernel_is_named_or_refused_where_the_cpu_cannot_run_it(serving: Serving):
-    if has_avx512():
+    if cpu_has("avx512f"):
         with serving(AWQ) as served:
             assert any("CPUWNA16LinearKernel" in line for line in served.facts.kernels)
             assert "Paris" in ask(served, "What is the capital of France?", 20)["choices"][0]["message"]["content"]
