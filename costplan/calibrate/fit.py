@@ -110,7 +110,7 @@ def fit(runs: list[Run], deployment: Deployment) -> Fit:
     return Fit(
         base_s=_base(x, guess, covariance), coefficients=_coefficients(x, guess, covariance),
         residual=[target.errors(each) for target, each in zip(targets, outcomes, strict=True)],
-        noise=_worst([_noise(run, each) for run, each in zip(runs, outcomes, strict=True)]),
+        noise=worst_of([_noise(run, each) for run, each in zip(runs, outcomes, strict=True)]),
     )  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def _seconds(values: Floats, points: tuple[int, ...]) -> Floats:
 
 
 def _guess(runs: list[Run], deployment: Deployment) -> _Guess:
-    light, heavy = (choose(runs, key=_load) for choose in (min, max))
+    light, heavy = (choose(runs, key=lambda run: run.most_in_flight) for choose in (min, max))
     points = _points(runs, deployment, heavy.most_in_flight)
     speed = coefficients(deployment.engine)
     one_s = _median_tpot(light) / max(1.0, 0.5 * light.most_in_flight)
@@ -187,10 +187,6 @@ def _points(runs: list[Run], deployment: Deployment, most_in_flight: int) -> tup
     if 2 <= most_in_flight < found[-1]:
         found.append(most_in_flight)
     return (1, *reversed(found))
-
-
-def _load(run: Run) -> int:
-    return run.most_in_flight
 
 
 def _median_tpot(run: Run) -> float:
@@ -288,7 +284,8 @@ def _noise(run: Run, outcome: Outcome) -> dict[str, float]:
     return found | {"throughput": found["e2e"]}
 
 
-def _worst(rows: list[dict[str, float]]) -> dict[str, float]:
+def worst_of(rows: list[dict[str, float]]) -> dict[str, float]:
+    """By figure, the largest of any run."""
     return {figure: max(abs(row[figure]) for row in rows) for figure in FIGURES}
 
 

@@ -2,27 +2,27 @@
 
 from pathlib import Path
 
-from costplan.calibrate.fit import Fit, fit
+from costplan.calibrate.fit import Fit, fit, worst_of
 from costplan.calibrate.runs import About, Deployment, Run, deployment_of, read_document, read_run
 from costplan.errors import CostplanError
 from costplan.profiles.measured import FIGURES, Measured, MeasuredProfile
 
 
-def fit_profile(folders: list[Path], about: About | None = None, *, forced: bool = False) -> MeasuredProfile:
+def fit_profile(folders: list[Path], about: About | None = None) -> MeasuredProfile:
     """One profile from one or several runs against one server: best one light and one heavy closed loop.
 
-    `about` overrides what the measurements say of the server; `forced` takes runs that are marked INVALID.
+    `about` overrides what the measurements say of the server.
     """
     if not folders:
         raise CostplanError("no run to fit", hint="name a folder that costplan replay --out wrote")
     deployment = deployment_of([read_document(folder) for folder in folders], about or About())
-    runs = [read_run(folder, deployment.config.block_size, forced=forced) for folder in folders]
+    runs = [read_run(folder, deployment.config.block_size) for folder in folders]
     return _profile(deployment, runs, fit(runs, deployment))
 
 
 def _profile(deployment: Deployment, runs: list[Run], found: Fit) -> MeasuredProfile:
     config, first = deployment.config, runs[0].document
-    worst = {figure: max(abs(row[figure]) for row in found.residual) for figure in FIGURES}
+    worst = worst_of(found.residual)
     inputs = [run.workload.input_tokens for run in runs]
     return MeasuredProfile(
         model=deployment.model_name, gpu=deployment.gpu.name, tp=deployment.tp, precision=deployment.precision,
@@ -65,7 +65,4 @@ def _notes(runs: list[Run]) -> list[str]:
     left_out = sum(run.left_out for run in runs)
     if left_out:
         notes.append(f"{left_out} requests that failed or were not sent are left out.")
-    invalid = [run.name for run in runs if not run.document.client.valid]
-    if invalid:
-        notes.append(f"INVALID by their own account and used all the same: {', '.join(invalid)}.")
     return notes

@@ -76,18 +76,18 @@ class Deployment:
     """What was taken from a default since the server did not say."""
 
 
-def read_run(folder: Path, block_size: int, *, forced: bool = False) -> Run:
+def read_run(folder: Path, block_size: int) -> Run:
     """Raises where there is nothing to fit: no answers, no token times, or a client that was the limit."""
     document = read_document(folder)
     if document.sweep is not None:
         raise CostplanError(
             f"{folder}: a sweep mixes loads", hint="replay with --concurrency 1, then 16, each to --out"
         )
-    if not document.client.valid and not forced:
+    if not document.client.valid:
         reasons = "; ".join(document.client.reasons) or "no reason given"
         raise CostplanError(
             f"{folder}: the measurement is INVALID, the client was the limit: {reasons}",
-            hint="replay again with less load, or force it",
+            hint="replay again with less load",
         )
     records = _read_records(folder / "requests.jsonl")
     rows = sorted((row for row in records if _usable(row)), key=lambda row: (_start_s(row), row.index))
@@ -134,7 +134,7 @@ def deployment_of(documents: list[Measurement], about: About) -> Deployment:
                 )
     server, config = first.server, first.config
     name = about.model or (config.model if config else server.model)
-    model = _find_model(name)
+    model = model_of(name)
     gpu = find_gpu(about.gpu or (config.gpu if config else server.gpus[0] if server.gpus else "CPU"))
     tp = about.tp or (config.tp if config else int(_flag(server.flags, "--tensor-parallel-size", "-tp") or 1))
     stated = _flag(server.flags, "--quantization", "-q") or _flag(server.flags, "--dtype")
@@ -175,15 +175,16 @@ def _identity(document: Measurement) -> tuple[str, str, str]:
     return server.model, server.version or "", " ".join(server.flags)
 
 
-def _find_model(name: str) -> Model:
-    """By the name of its folder first: a server is often given a path."""
+def model_of(name: str) -> Model:
+    """By the name of its folder first: a server is often given a path. Raises CostplanError."""
     for each in (Path(name).name, name) if "/" in name else (name,):
         try:
             return find_model(each)
         except CostplanError:
             continue
     raise CostplanError(
-        f"{name}: the server's name for the model is unknown here", hint="say which: a name or config.json"
+        f"{name}: the server's name for the model is unknown here",
+        hint="serve it under a name that costplan models lists, or as a folder with its config.json",
     )
 
 

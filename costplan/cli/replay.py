@@ -105,7 +105,8 @@ def replay(
         with progress(quiet) as bar:
             run, folder = run_replay(traces or [], settings, origins, bar)
     except KeyboardInterrupt:
-        typer.echo(f"interrupted: what came before is in {folder_of(settings, traces or [])}/requests.jsonl", err=True)
+        place = "points/*/requests.jsonl" if settings.sweep else "requests.jsonl"
+        typer.echo(f"interrupted: what came before is in {folder_of(settings, traces or [])}/{place}", err=True)
         raise typer.Exit(130) from None
     if json_:
         output(json_, measurement_json(run))
@@ -126,7 +127,9 @@ def _judge(run: Any, folder: str) -> None:
         total = counts.sent + counts.unsent
         raise CostplanError(
             f"{counts.completed:,} of {total:,} requests were completed ({reasons})",
-            hint=f"what became of each is in {folder}/requests.jsonl",
+            hint="export OPENAI_API_KEY=..., or --api-key-env with the variable that holds the key"
+            if {"http_401", "http_403"} & run.failures.keys()
+            else f"what became of each is in {folder}/requests.jsonl; --collect keeps what the server said, too",
         )
     missed = [verdict.target for verdict in run.slo if not verdict.met]
     if missed:

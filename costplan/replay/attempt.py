@@ -16,7 +16,7 @@ from costplan.replay.schedule import Schedule, closed, poisson, recorded, turns
 from costplan.replay.script import Load, Script, Target
 from costplan.replay.shards import play
 from costplan.replay.traffic import Traffic, encoded
-from costplan.replay.watch import Observed, watch
+from costplan.replay.watch import watch
 from costplan.results.measurement import ClientFacts, ServerFacts
 from costplan.serving.slo import Slo
 from costplan.tasks import Task, task_line
@@ -81,21 +81,14 @@ def attempt(
     with watch(job.server.url, folder / "metrics.jsonl", gpus=job.gpus) as observed:
         client = play(script, target, replace(job.load, concurrency=concurrency), path, report=job.report)
         seen = observed()
-    server = _with(job.server, seen)
+    found = {name: getattr(seen, name) for name in seen.__slots__ if name not in ("gpus", "warnings")}
+    server = msgspec.structs.replace(job.server, gpus=list(seen.gpus) or job.server.gpus, **found)
     records = read_records(path)
     warm = (records.index < job.warm_up[0]) | (records.times["due_s"] < job.warm_up[1])
     return Attempt(
         schedule=schedule, records=records, client=client, server=server, style=style, concurrency=concurrency,
         figures=figures(records, job.slo, server, warm_up=warm, open_loop=not concurrency), req_s=req_s,
         warnings=seen.warnings,
-    )  # fmt: skip
-
-
-def _with(server: ServerFacts, seen: Observed) -> ServerFacts:
-    return msgspec.structs.replace(
-        server, counters=seen.counters, peaks=seen.peaks, ttft_mean_s=seen.ttft_mean_s,
-        iteration_tokens_mean=seen.iteration_tokens_mean, energy_j=seen.energy_j, power_mean_w=seen.power_mean_w,
-        gpus=list(seen.gpus) or server.gpus,
     )  # fmt: skip
 
 
@@ -120,11 +113,11 @@ def _script(job: Job, schedule: Schedule, style: Style, folder: Path) -> Script:
     asked: list[dict[str, Any]] = [
         {"messages": msgspec.to_builtins(task.messages), "temperature": 0} for task in job.tasks
     ]
-    lengths = np.array([task.max_tokens for task in job.tasks], np.int32)
-    bodies = [body(encoded(ask), int(n), style) for ask, n in zip(asked, lengths.tolist(), strict=True)]
+    bodies = [body(encoded(ask), task.max_tokens, style) for ask, task in zip(asked, job.tasks, strict=True)]
+    unknown = np.full(len(bodies), -1, np.int32)
     path.write_bytes(b"".join(bodies))
     offsets = np.concatenate([[0], np.cumsum([len(each) for each in bodies])]).astype(np.int64)
     return Script(
         bodies=path, offsets=offsets, due_s=schedule.due_s, previous=schedule.previous, think_s=schedule.think_s,
-        input_tokens=np.full(len(bodies), -1, np.int32), output_tokens=lengths,
+        input_tokens=unknown, output_tokens=unknown,
     )  # fmt: skip

@@ -1,13 +1,13 @@
 """Whether the client kept up with what it was asked to send, and what it needs for that; knows no requests."""
 
 import math
-import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from costplan.engine import usable_cores
 from costplan.replay.script import Load, Script
 from costplan.replay.sender import Played
 from costplan.results.measurement import ClientFacts
@@ -41,7 +41,7 @@ def processes_for(script: Script, load: Load) -> int:
         ends = np.searchsorted(script.due_s, script.due_s + RATE_WINDOW_S, side="right")
         requests_s = int((ends - np.arange(script.requests)).max(initial=0)) / RATE_WINDOW_S
     share = requests_s * (REQUEST_CPU_S + mean * CHUNK_CPU_S)
-    return max(1, min(math.ceil(share / BUSY_SHARE), len(os.sched_getaffinity(0)) if _linux() else os.cpu_count() or 1))
+    return max(1, min(math.ceil(share / BUSY_SHARE), usable_cores()))
 
 
 def connections_for(script: Script, load: Load) -> int:
@@ -94,7 +94,3 @@ def _quantile(values: NDArray[Any], share: float) -> float | None:
 
 def _ms(seconds: float) -> str:
     return f"{seconds * 1e3:,.0f} ms"
-
-
-def _linux() -> bool:
-    return hasattr(os, "sched_getaffinity")

@@ -1,13 +1,18 @@
 """What of the command line contradicts itself or lacks something, found before anything is started."""
 
 import math
+import os
+from pathlib import Path
 from typing import Any
 
+from costplan.calibrate.runs import read_document
 from costplan.errors import UsageError
+from costplan.profiles.measured import load_profile
 from costplan.settings import ReplaySettings
 from costplan.units import parse_count, parse_duration_s
 
 _URL = "--url http://127.0.0.1:8000/v1 --model NAME, or --serve MODEL"
+_NOT_RECORDED = ("rate", "concurrency", "sweep", "tasks")
 _AGAINST = (
     ("rate", "concurrency", "arrivals have times, or the next request waits for an answer", ""),
     ("speed", "rate", "the trace's times, or made-up ones", ""),
@@ -31,7 +36,17 @@ _AGAINST = (
     ("serve", "model", "vLLM is started with that one", ""),
     ("url", "quantization", "that server runs already", "use --serve MODEL"),
     ("url", "serve_args", "that server runs already", "use --serve MODEL"),
+    ("serve", "api_key_env", "that vLLM asks for no key", ""),
+    *(("sessions", load, "turns wait where the trace's times are played", "") for load in _NOT_RECORDED),
 )
+_NEEDS = (
+    ("samples", ("tasks",)),
+    ("earlier", ("save_profile",)),
+    ("seed", ("rate", "sweep")),
+    ("precision", ("gpus", "profile", "save_profile")),
+    ("tp", ("serve", "gpus", "profile", "save_profile")),
+)
+"""Each changes nothing without one of the others."""
 
 
 def check(settings: ReplaySettings, origins: dict[str, str], traces: list[str]) -> None:
@@ -46,9 +61,21 @@ def check(settings: ReplaySettings, origins: dict[str, str], traces: list[str]) 
     for one, other, why, hint in _AGAINST:
         if {one, other} <= given:
             raise UsageError(f"{_flag(one)} and {_flag(other)}: {why}", hint=hint or f"leave out {_flag(other)}")
-    for one, other in (("samples", "tasks"), ("earlier", "save_profile")):
-        if one in given and getattr(settings, other) is None:
-            raise UsageError(f"{_flag(one)} changes nothing without {_flag(other)}", hint=f"add {_flag(other)}")
+    for one, others in _NEEDS:
+        if one in given and not any(getattr(settings, other) for other in others):
+            names = " or ".join(map(_flag, others))
+            raise UsageError(f"{_flag(one)} changes nothing without {names}", hint=f"add {names}")
+    # what is read after the run is looked at before it
+    for folder in settings.earlier:
+        read_document(Path(folder))
+    if settings.profile is not None:
+        load_profile(settings.profile)
+    if "api_key_env" in given and not os.environ.get(settings.api_key_env):
+        # what was given may be the key itself: it is not repeated
+        raise UsageError(
+            "--api-key-env: the environment has no variable of that name",
+            hint="export NAME=..., then --api-key-env NAME; the key itself belongs on no command line",
+        )
 
 
 def req_s(settings: ReplaySettings) -> float | None:

@@ -6,12 +6,12 @@ with a request, so no connection is opened before the start.
 
 import asyncio
 import os
-from ipaddress import ip_address
 from time import monotonic
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from costplan.replay.script import Target
+from costplan.replay.server import is_here
 from costplan.replay.wire import UNREAD_BYTES, Address, Done, Exchange, reason_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def needed(address: Address) -> bool:
 
 def proxied(address: Address) -> bool:
     """A server on this machine is never asked through a proxy."""
-    if _is_here(address.host) or not any(name.lower().endswith("_proxy") for name in os.environ):
+    if is_here(address.host) or not any(name.lower().endswith("_proxy") for name in os.environ):
         return False
     from aiohttp.helpers import get_env_proxy_for_url
     from yarl import URL
@@ -43,13 +43,6 @@ def proxied(address: Address) -> bool:
     except LookupError:
         return False
     return True
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class ProxiedWires:

@@ -10,6 +10,7 @@ from costplan.replay.wire import Exchange
 from costplan.results.measurement import RequestRecord, State
 
 ERROR_BYTES = 300
+"""Of a refusal are shown; twice as much is kept, so that no part of a key is left at the end."""
 _AFTER_THE_END = ("connection_closed", "connection_reset", "stream_ended_early", "stalled", "timeout")
 """What does not matter once an answer has said that it is over: some servers never end what carries it."""
 encode = msgspec.json.Encoder().encode
@@ -18,8 +19,8 @@ encode = msgspec.json.Encoder().encode
 def read_pieces(exchange: Exchange, *, collect: bool) -> None:
     """Decodes what has come since the last time; the body of a refusal is not looked at."""
     pieces, exchange.pieces, exchange.pending_bytes = exchange.pieces, [], 0
-    if collect and len(exchange.opening) < ERROR_BYTES:
-        exchange.opening = (exchange.opening + b"".join(data for _, data in pieces))[:ERROR_BYTES]
+    if collect and len(exchange.opening) < 2 * ERROR_BYTES:
+        exchange.opening = (exchange.opening + b"".join(data for _, data in pieces))[: 2 * ERROR_BYTES]
     if exchange.status is None or exchange.status // 100 != 2:
         return
     if exchange.answer is None:
@@ -53,8 +54,8 @@ def verdict(exchange: Exchange) -> str:
     return trouble or ("stream_ended_early" if answer.streamed else "bad_answer")
 
 
-def record_of(exchange: Exchange, script: Script, start_s: float, *, collect: bool) -> RequestRecord:
-    """Reads what is left of the answer."""
+def record_of(exchange: Exchange, script: Script, start_s: float, *, collect: bool, key: str = "") -> RequestRecord:
+    """Reads what is left of the answer; a server that repeats the key of the API does so in vain."""
     read_pieces(exchange, collect=collect)
     answer = exchange.answer or Answer(collect=collect)
     answer.end(exchange.last_byte_s)
@@ -77,8 +78,9 @@ def record_of(exchange: Exchange, script: Script, start_s: float, *, collect: bo
         found.cached_tokens = details.cached_tokens if details is not None else None
     found.finish_reason = answer.finish_reason
     if collect:
-        found.text = "".join(answer.text) if answer.seen else None
-        found.error_text = exchange.opening.decode("utf-8", "replace") if reason and exchange.opening else None
+        found.text = _without("".join(answer.text), key) if answer.seen else None
+        if reason and exchange.opening:
+            found.error_text = _without(exchange.opening.decode("utf-8", "replace"), key)[:ERROR_BYTES]
     return found
 
 
@@ -90,6 +92,10 @@ def base(script: Script, row: int, state: State, reason: str, due_s: float) -> R
         asked_input_tokens=wanted_in if wanted_in >= 0 else None,
         asked_output_tokens=wanted_out if wanted_out >= 0 else None,
     )  # fmt: skip
+
+
+def _without(text: str, key: str) -> str:
+    return text.replace(key, "***") if key else text
 
 
 def _since(moment_s: float | None, start_s: float) -> float | None:

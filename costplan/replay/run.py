@@ -8,17 +8,19 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from costplan import __version__
+from costplan.calibrate.runs import model_of
 from costplan.capacity.sustained import cached_share
-from costplan.errors import CostplanError
+from costplan.errors import CostplanError, UsageError
 from costplan.profiles.gpus import parse_gpus
 from costplan.replay.attempt import Attempt, Job, Progress, attempt
 from costplan.replay.bodies import Style
@@ -40,13 +42,15 @@ from costplan.serving.slo import Slo, judge, parse_slo
 from costplan.serving.summary import lengths
 from costplan.settings import ReplaySettings
 from costplan.tasks import Task, load_tasks
-from costplan.units import plural
+from costplan.units import SECONDS_PER_DAY, plural
 
 TASK_CONCURRENCY = 8
 POINT_S = 20.0
 POINT_REQUESTS = 40
 """A load of a sweep lasts for so long, and has at least so many requests (four for each in flight in a closed loop)."""
 FIRST_LOOK = 8
+_WRITTEN = ("measurement.json", "requests.jsonl", "metrics.jsonl", "tasks.jsonl")
+"""Of an earlier run in the same folder, these go: the new answers beside the old tasks would be taken for theirs."""
 
 
 def run_replay(
@@ -58,19 +62,26 @@ def run_replay(
     rate, warm, price = req_s(settings), warm_up(settings), hourly_usd(settings.gpus, settings.gpu_price)
     tasks = load_tasks(settings.tasks, settings.samples) if settings.tasks else []
     folder = folder_of(settings, traces)
-    with (
-        tempfile.TemporaryDirectory(prefix="costplan-") as work,
-        _server(settings, folder, report) as (server, key),
-    ):
+    if folder.resolve() in (Path(each).resolve() for each in settings.earlier):
+        raise UsageError(f"--with {folder}: this run is written there", hint="--out with another folder")
+    with ExitStack() as stack:
+        work = stack.enter_context(tempfile.TemporaryDirectory(prefix="costplan-"))
         text = settings.prompts != "synthetic"
+        # before the server: what is wrong with a trace is not worth a start of vLLM
         traffic = read_traffic(traces, Path(work), text=text, report=report) if traces else None
+        chosen = np.arange(len(tasks)) if traffic is None else _chosen(traffic, settings)
+        server, key = stack.enter_context(_server(settings, folder, report))
+        if settings.save_profile is not None:
+            model_of(server.model)
+        for name in _WRITTEN:
+            (folder / name).unlink(missing_ok=True)
         job = Job(
             server=server, key=key, work=Path(work), slo=slo, style=_style(settings, server, tasks),
             load=Load(
                 timeout_s=settings.timeout, max_failures=settings.max_failures, processes=settings.processes,
                 collect=settings.collect or bool(tasks),
             ),
-            traffic=traffic, tasks=tasks, chosen=np.arange(len(tasks)), speed=settings.speed,
+            traffic=traffic, tasks=tasks, chosen=chosen, speed=settings.speed,
             max_gap_s=settings.max_gap, sessions=settings.sessions, warm_up=warm, seed=settings.seed, report=report,
             gpus=parse_gpus(settings.gpus)[0] if settings.gpus else None,
         )  # fmt: skip
@@ -87,7 +98,7 @@ def run_replay(
         prediction, doubt = _prediction(settings, job, played)
     document = _document(settings, origins, job, played, prediction)
     document = msgspec.structs.replace(
-        document, sweep=sweep, warnings=[*_warnings(job, left_out), *played.warnings, *doubt],
+        document, sweep=sweep, warnings=[*_warnings(job, left_out, played), *played.warnings, *doubt],
         **per_mtok(played.records, played.figures, played.server, price),
     )  # fmt: skip
     unfinished = folder / "measurement.json.part"
@@ -150,9 +161,23 @@ def _style(settings: ReplaySettings, server: ServerFacts, tasks: list[Task]) -> 
     )
 
 
+def _chosen(traffic: Traffic, settings: ReplaySettings) -> NDArray[np.int64]:
+    """The rows to send; a log of weeks is not played for weeks because nobody said otherwise."""
+    arrival_s = traffic.trace.workload.arrival_s
+    chosen = chosen_rows(arrival_s, settings.window, settings.requests)
+    own_times = settings.rate is None and settings.concurrency is None and not settings.sweep
+    days = float(arrival_s[chosen[-1]] - arrival_s[chosen[0]]) / SECONDS_PER_DAY
+    if own_times and days > 1 and settings.speed == 1 and settings.window is None and settings.max_gap is None:
+        raise UsageError(
+            f"{traffic.log.inputs[0].path}: the trace lasts {days:,.1f} days, and as recorded so does its replay",
+            hint="--window 0:10m, --max-gap 1s, --speed 100, --rate 5, --concurrency 16, or --window 0: for all of it",
+        )
+    return chosen
+
+
 def _selected(job: Job, traffic: Traffic, settings: ReplaySettings) -> tuple[Job, dict[str, int]]:
     """(the job with its rows and the kind of its prompts, rows that are left out for want of text)."""
-    chosen = chosen_rows(traffic.trace.workload.arrival_s, settings.window, settings.requests)
+    chosen = job.chosen
     with_text = traffic.text_start[chosen] >= 0
     left_out: dict[str, int] = {}
     if settings.prompts == "log" and not with_text.all():
@@ -251,7 +276,8 @@ def _workload(job: Job, played: Attempt) -> WorkloadFacts:
         kind, text = "rate", f"{plural(count, 'request')} at {played.req_s:g} req/s (Poisson)"
     else:
         speed = f", {job.speed:g} times as fast as recorded" if job.speed != 1 else " as recorded"
-        kind, text = "trace", f"{plural(count, 'request')} over {played.schedule.due_s[-1]:,.0f} s{speed}"
+        gaps = f", no pause over {job.max_gap_s:g} s" if job.max_gap_s is not None else ""
+        kind, text = "trace", f"{plural(count, 'request')} over {played.schedule.due_s[-1]:,.1f} s{speed}{gaps}"
     span = float(played.schedule.due_s[-1])
     keep = np.zeros(0 if traffic is None else traffic.trace.workload.requests, np.bool_)
     keep[played.schedule.chosen if traffic else []] = True
@@ -266,8 +292,10 @@ def _workload(job: Job, played: Attempt) -> WorkloadFacts:
 
 
 def _lengths(records: Records, name: str) -> LengthFacts:
-    """As the server counted; else as asked for."""
+    """As the server counted; else answers by their chunks, and all else as asked for."""
     counted, asked = records.counts[name], records.counts[f"asked_{name}"]
+    if name == "output_tokens":
+        asked = np.where(records.chunks > 0, records.chunks, asked)
     found = np.where(counted >= 0, counted, asked)
     known = found[found >= 0]
     return lengths(known.astype(np.int32)) if len(known) else LengthFacts(mean=0.0, p50=0.0, p95=0.0, max=0)
@@ -281,7 +309,7 @@ def _environment(server: ServerFacts) -> dict[str, str]:
     return facts | ({"gpu": ", ".join(server.gpus)} if server.gpus else {})
 
 
-def _warnings(job: Job, left_out: dict[str, int]) -> list[str]:
+def _warnings(job: Job, left_out: dict[str, int], played: Attempt) -> list[str]:
     found: list[str] = []
     trace = job.traffic.trace if job.traffic else None
     reasons = (trace.left_out if trace else {}) | left_out
@@ -293,8 +321,15 @@ def _warnings(job: Job, left_out: dict[str, int]) -> list[str]:
         found.append("The trace is a sample of the traffic: only the logged requests are sent.")
     if job.traffic and job.style.prompts == "synthetic" and (lacking := _without_text(job, job.traffic)):
         found.append(f"{lacking}: words are made up for all.")
-    if job.traffic and not job.style.vllm and job.style.forced:
+    exact = played.figures.output_exact_share
+    if job.traffic and not job.style.vllm and job.style.forced and exact != 1.0:
         found.append("The server takes no forced answer length: answers may be shorter than the trace's.")
+    records = played.records
+    if uncounted := int((records.completed & (records.counts["output_tokens"] < 0)).sum()):
+        found.append(
+            f"The server counted no tokens for {plural(uncounted, 'answer')}: there a chunk is taken for a token, "
+            "and the prompt for as long as asked."
+        )
     return found
 
 

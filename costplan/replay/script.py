@@ -41,6 +41,12 @@ class Target:
     headers: dict[str, str] = field(default_factory=dict[str, str], repr=False)
     """On every request; the key of the API is in here and in no message, report or process list."""
 
+    @property
+    def key(self) -> str:
+        """What no record may show."""
+        found = {name.lower(): value for name, value in self.headers.items()}
+        return found.get("authorization", "").removeprefix("Bearer ")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
@@ -51,7 +57,8 @@ class Load:
     timeout_s: float = float(SECONDS_PER_HOUR)
     """From the send to the last byte; then the request has failed."""
     stall_s: float = 120.0
-    """Without a byte of the answer for so long, the request has failed."""
+    """Without a further byte of the answer for so long, the request has failed; its beginning may take five times that
+    long."""
     max_failures: int | None = None
     """The run stops after so many; the rest is unsent."""
     processes: int = 0

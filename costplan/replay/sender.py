@@ -31,6 +31,8 @@ READ_S = 0.0005
 """Of each turn of the loop may go into reading answers."""
 FLUSH_S = 0.2
 PROBE_S = 0.01
+QUEUED = 5
+"""So many times as long may the beginning of an answer take: a request that waits for its turn has not stalled."""
 BACKLOG = 20_000
 """Unread answers at which reading comes before everything: memory has to end somewhere."""
 
@@ -65,7 +67,7 @@ async def play_rows(
 ) -> Played:  # fmt: skip
     """Plays these rows of the script; `lines` is the descriptor that records are written to."""
     address = address_of(target)
-    sender = Sender(script, rows, load, bodies=bodies, lines=lines, failed=failed, progress=progress)
+    sender = Sender(script, rows, load, bodies=bodies, lines=lines, failed=failed, progress=progress, key=target.key)
     wires: Wires
     if proxied.needed(address):
         wires = sender.wires = proxied.ProxiedWires(address, target, sender.done, sender.full)
@@ -94,8 +96,9 @@ class Sender:
 
     def __init__(
         self, script: Script, rows: NDArray[np.int64], load: Load, *, bodies: memoryview, lines: int, failed: Failed,
-        progress: Progress,
+        progress: Progress, key: str,
     ) -> None:  # fmt: skip
+        self.key = key
         self.script, self.rows, self.load, self.bodies, self.lines = script, rows, load, bodies, lines
         self.failed, self.progress = failed, progress
         self.loop = asyncio.get_running_loop()
@@ -262,7 +265,7 @@ class Sender:
 
     def settle(self, exchange: Exchange) -> None:
         exchange.settled = True
-        record = record_of(exchange, self.script, self.start_s, collect=self.load.collect)
+        record = record_of(exchange, self.script, self.start_s, collect=self.load.collect, key=self.key)
         exchange.answer = None
         self.text += encode(record) + b"\n"
         self.pending -= 1
@@ -318,7 +321,10 @@ class Sender:
                 since_s = exchange.sent_s or exchange.dispatched_s
                 if now - since_s > load.timeout_s:
                     self.abandon(exchange, "timeout")
-                elif now - max(exchange.last_byte_s, exchange.dispatched_s) > load.stall_s:
+                    continue
+                begun = bool(exchange.pieces) or exchange.answer is not None
+                patience_s = load.stall_s * (1 if begun else QUEUED)
+                if now - max(exchange.last_byte_s, exchange.dispatched_s) > patience_s:
                     self.abandon(exchange, "stalled")
             if not self.stopped and load.max_failures is not None and self.failed(0) >= load.max_failures:
                 self.stop("stopped")

@@ -85,7 +85,11 @@ def api_root(url: str) -> str:
 
 def is_local(url: str) -> bool:
     """The server runs on this machine, so that its GPUs are those one sees here."""
-    host = urlsplit(url).hostname or ""
+    return is_here(urlsplit(url).hostname or "")
+
+
+def is_here(host: str) -> bool:
+    """This machine, by the name or number of its loopback."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -61,6 +61,9 @@ def facts(points: list[SweepPoint], note: str = "") -> SweepFacts:
     usable = [point for point in ordered if point.valid]
     most = max((point.output_tok_s for point in usable), default=0.0)
     knee = next((point for point in usable if point.output_tok_s >= KNEE * most), None)
+    # while twice the load still brings twice the tokens, the server has no knee among the loads that were tried
+    if knee and usable[-1].output_tok_s / usable[-1].load >= KNEE * usable[0].output_tok_s / usable[0].load:
+        knee = None
     within = [point for point in usable if point.slo_met]
     best = max(within, key=lambda p: p.req_s if p.goodput_req_s is None else p.goodput_req_s, default=None)
     return SweepFacts(points=ordered, knee=knee, best=best, note=note)

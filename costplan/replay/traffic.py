@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from costplan.capacity.trace import Trace, trace_of
 from costplan.engine import executor, usable_cores
+from costplan.errors import CostplanError
 from costplan.ingest.features import FeatureSettings
 from costplan.ingest.log import Log, read_log
 from costplan.ingest.normalize import settled_calls
@@ -52,7 +53,11 @@ def read_traffic(paths: list[str], work: Path, *, text: bool, report: Progress |
     """Raises CostplanError for files that are no log and for logs without a request to replay."""
     with executor(usable_cores()) as pool:
         log = read_log(paths, AnalyzeSettings(), FeatureSettings(), work, pool, report or _silent)
-    trace, rows = trace_of(log, PROMPT_BLOCK)
+    try:
+        trace, rows = trace_of(log, PROMPT_BLOCK)
+    except CostplanError as error:
+        hint = "costplan analyze reads such a log; a replay needs when each call came and how long it was"
+        raise CostplanError(error.message, hint=hint) from None
     number = rows["row"]
     duration = rows["duration_us"]
     start, end = np.full(len(number), -1, np.int64), np.full(len(number), -1, np.int64)

@@ -1,11 +1,11 @@
 """The quality gate as text, for a terminal and as one Markdown page; it formats and knows no way to a verdict."""
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from costplan.report import numbers
 from costplan.report.numbers import markdown_text, plain
+from costplan.report.page import grid, line, md_table
 from costplan.results.gate import Gate, GateItem, GateSide, GateVerdict, StratumResult
 from costplan.units import plural
 
@@ -97,14 +97,12 @@ def summary(document: Gate) -> tuple[str, str]:
 
 def render_gate(document: Gate, console: Console, *, verbose: bool = False) -> None:
     """One screen."""
-    _line(console, "Gate", f"{document.verdict}: {document.reason}", _COLOURS[document.verdict])
-    _line(console, "Margin", f"{margin_text(document)} · tasks: {plain(document.tasks, 80)}")
-    _line(console, "Base", side_text(document.base))
-    _line(console, "Candidate", side_text(document.candidate))
+    line(console, "Gate", f"{document.verdict}: {document.reason}", colour=_COLOURS[document.verdict])
+    line(console, "Margin", f"{margin_text(document)} · tasks: {plain(document.tasks, 80)}")
+    line(console, "Base", side_text(document.base))
+    line(console, "Candidate", side_text(document.candidate))
     console.print()
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for index, _ in enumerate(HEADS):
-        table.add_column(justify="left" if index in (0, 1, 5) else "right", no_wrap=True)
+    table = grid(len(HEADS), left=(0, 1, 5))
     table.add_row(*(Text(head, "dim") for head in HEADS))
     for row in document.strata[:_TOP_STRATA]:
         cells = [plain(cell, 24) for cell in stratum_cells(row)]
@@ -115,27 +113,22 @@ def render_gate(document: Gate, console: Console, *, verbose: bool = False) -> N
             table.add_row("", Text(f"  level {level.level}", "dim"), *scores, *blanks, Text(f"{level.items:,}", "dim"))
     console.print(table)
     if len(document.strata) > _TOP_STRATA:
-        _line(console, "", f"{len(document.strata) - _TOP_STRATA} more strata in --json")
+        line(console, "", f"{len(document.strata) - _TOP_STRATA} more strata in --json")
     console.print()
     for row in [row for row in document.strata if row.verdict != "pass"][:_TOP_STRATA]:
-        _line(console, "", f"{plain(row.stratum, 24)}: {row.reason}")
+        line(console, "", f"{plain(row.stratum, 24)}: {row.reason}")
     for text in left_out_rows(document):
-        _line(console, "Left out", text, "yellow")
-    _line(console, "Money", money_row(document))
+        line(console, "Left out", text, colour="yellow")
+    line(console, "Money", money_row(document))
     for each in document.assumptions if verbose else ():
-        _line(console, "Assume", f"{each.name} = {plain(each.value, 80)} ({each.origin})", "dim")
+        line(console, "Assume", f"{each.name} = {plain(each.value, 80)} ({each.origin})", colour="dim")
     console.print(Text(_RULE, "dim"), soft_wrap=True)
-
-
-def _line(console: Console, label: str, text: str, style: str = "") -> None:
-    console.print(Text.assemble((f"{label:<12}", "bold"), (text, style)), soft_wrap=True)
 
 
 def gate_markdown(document: Gate) -> str:
     """One page: the verdict first, then wins and losses, dollars, what was left out; examples where text is allowed."""
     rows = [[markdown_text(cell, 60) for cell in stratum_cells(row)] for row in document.strata]
-    heads = ["| " + " | ".join(HEADS) + " |", "|" + " --- |" * len(HEADS)]
-    table = "\n".join([*heads, *("| " + " | ".join(row) + " |" for row in rows)])
+    table = md_table(" | ".join(HEADS), rows)
     reasons = [f"- {markdown_text(row.stratum, 60)}: {row.verdict}, {row.reason}." for row in document.strata]
     sides = [
         f"- {name}: {markdown_text(side_text(side), 300)}. Price: {markdown_text(side.prices, 200)}."

@@ -39,7 +39,8 @@ def sent_facts(run: Measurement) -> list[Row]:
     if run.failures:
         shown += " (" + ", ".join(f"{count:,} {reason}" for reason, count in run.failures.items()) + ")"
     shown += f" · {counts.unsent:,} not sent" if counts.unsent else ""
-    size = f"input {tokens(load.input_tokens)} · output {tokens(load.output_tokens)}"
+    sizes = {"input": load.input_tokens, "output": load.output_tokens}
+    size = " · ".join(f"{name} {tokens(found) if found.max else 'not known'}" for name, found in sizes.items())
     size += f" · {numbers.percent(load.shared_share)} of the input shared" if load.shared_share else ""
     words = {"log": "the log's own words", "tasks": "tasks"}.get(run.prompts, "made-up words")
     exact = [
@@ -54,7 +55,9 @@ def sent_facts(run: Measurement) -> list[Row]:
 
 
 def latency_rows(run: Measurement) -> list[tuple[str, Spread]]:
-    """(name, figures) of every latency."""
+    """(name, figures) of every latency; none of a run in which nothing was completed."""
+    if not run.requests.completed:
+        return []
     rows = [("TTFT", run.ttft_s), ("  from send", run.from_send.get("ttft_s", Spread())), ("TPOT", run.tpot_s)]
     rows += [("ITL", run.itl_s), ("E2E", run.e2e_s)]
     return rows + ([("Queue", run.queue_s)] if run.queue_s.mean is not None else [])
@@ -148,7 +151,8 @@ def render_measurement(run: Measurement, console: Console, *, verbose: bool = Fa
     for name, text in sent_facts(run):
         failed = name == "Sent" and run.requests.failed + run.requests.unsent > 0
         line(console, name, plain(text, 400), colour="yellow" if failed else "")
-    _print(console, [["", *_STATISTICS], *([name, *_cells(found)] for name, found in latency_rows(run))])
+    if latencies := latency_rows(run):
+        _print(console, [["", *_STATISTICS], *([name, *_cells(found)] for name, found in latencies)])
     for name, text in outcome_facts(run):
         line(console, name, plain(text, 400))
     for target, value, met in verdict_rows(run):
@@ -170,10 +174,9 @@ def measurement_markdown(run: Measurement) -> str:
     blocks = ["# costplan replay"] + ([f"**INVALID**: {markdown_text(reason, 400)}"] if reason else [])
     facts = [("Model", run.server.model), ("Load", run.workload.text), *sent_facts(run), *outcome_facts(run)]
     heads = " | ".join(["Latency", *(f"{name}:" for name in _STATISTICS)])
-    blocks += [
-        bullets([*facts, *sweep_facts(run)]),
-        md_table(heads, [[name.strip(), *_cells(found)] for name, found in latency_rows(run)]),
-    ]
+    blocks.append(bullets([*facts, *sweep_facts(run)]))
+    if latencies := latency_rows(run):
+        blocks.append(md_table(heads, [[name.strip(), *_cells(found)] for name, found in latencies]))
     if run.slo:
         rows = [[markdown_text(cells[0]), *cells[1:]] for cells in verdict_rows(run)]
         blocks.append(md_table("Limit | Value: | Verdict", rows))

@@ -119,11 +119,10 @@ def test_of_a_long_run_the_first_requests_count_and_those_behind_them_keep_them_
 # --- bad input --------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_whose_client_was_the_limit_is_refused_unless_forced(tmp_path: Path):
+def test_a_run_whose_client_was_the_limit_is_refused(tmp_path: Path):
     folder = write_run(tmp_path / "run", FAST, workload(20, 4, *MIXED), reasons=("a core was 97 % busy",))
     with pytest.raises(CostplanError, match="INVALID.*97 % busy"):
         fit_profile([folder])
-    assert any("INVALID" in note for note in fit_profile([folder], forced=True).notes)
 
 
 def test_runs_of_different_models_are_not_mixed(tmp_path: Path):

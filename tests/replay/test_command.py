@@ -168,7 +168,65 @@ def test_the_key_comes_from_the_environment_and_is_nowhere_in_what_is_written(
     assert ran.code == 0, ran
     written = ran.out + ran.err + "".join(path.read_text("utf-8") for path in (tmp_path / "out").iterdir())
     assert "sk-secret-1" not in written
-    assert refused.code == 1 and "401" in refused.err
+    assert refused.code == 1 and "401" in refused.err and "export OPENAI_API_KEY" in refused.err
+    assert "TTFT" not in refused.out
+
+
+def test_a_key_given_in_place_of_its_variable_s_name_is_refused_and_not_repeated(run: Run, tmp_path: Path):
+    ran = run("replay", TINY, "--url", "http://127.0.0.1:9/v1", "--api-key-env", "sk-secret-2", "--out", str(tmp_path))
+    assert "no variable of that name" in mistake(ran, 2)[0] and "sk-secret-2" not in ran.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_used_again_holds_nothing_of_the_run_before(run: Run, other: MockProcess, tmp_path: Path):
+    where = ("--url", f"{other.url}/v1", "--out", str(tmp_path / "out"), "-q")
+    assert run("replay", "--tasks", "builtin", "--samples", "1", *where).code == 0
+    assert (tmp_path / "out/tasks.jsonl").exists()
+    assert run("replay", TINY, "--max-gap", "0.02s", *where).code == 0
+    assert not (tmp_path / "out/tasks.jsonl").exists()
+    mistake(run("replay", "no.jsonl", *where), 1)
+    assert (tmp_path / "out/measurement.json").exists()  # what could not begin destroys nothing
+
+
+def test_what_is_read_after_the_run_is_looked_at_before_it(run: Run, vllm: MockProcess, tmp_path: Path):
+    out = str(tmp_path / "out")
+    where = (TINY, *FAST, "--url", f"{vllm.url}/v1", "--out", out)
+    vllm.reset()
+    earlier = ("--save-profile", str(tmp_path / "p.yaml"), "--with")
+    assert "measurement.json: No such file" in mistake(run("replay", *where, *earlier, str(tmp_path / "no")), 1)[0]
+    assert "no.yaml" in mistake(run("replay", *where, "--profile", "no.yaml"), 1)[0]
+    assert "name for the model is unknown" in mistake(run("replay", *where, *earlier[:2]), 1)[0]
+    assert vllm.stats()["requests"] == []
+    assert run("replay", *where).code == 0
+    assert "this run is written there" in mistake(run("replay", *where, *earlier, out), 2)[0]
+
+
+def test_a_trace_of_days_is_not_played_for_days_unless_it_is_asked_for(run: Run, tmp_path: Path):
+    rows = [{"timestamp": at, "input_length": 9, "output_length": 2, "hash_ids": []} for at in (0, 200_000_000)]
+    trace = tmp_path / "days.jsonl"
+    trace.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    ran = run("replay", str(trace), "--url", "http://127.0.0.1:9/v1", "--out", str(tmp_path / "out"))
+    error, hint = mistake(ran, 2)
+    assert "lasts 2.3 days" in error and "--window 0:10m" in hint
+
+
+def test_the_report_says_what_was_cut_and_warns_of_nothing_that_did_not_happen(
+    measured: Callable[..., dict[str, Any]], other: MockProcess
+):
+    found = measured(other, MOONCAKE, "--requests", "3", "--max-gap", "0.1s", "-q")
+    assert "as recorded, no pause over 0.1 s" in found["workload"]["text"]
+    assert any("no forced answer length" in warning for warning in found["warnings"])
+    asked = measured(other, "--tasks", "builtin", "--samples", "1", "-q")
+    assert asked["output_exact_share"] is None and asked["warnings"] == []
+
+
+def test_answers_without_a_count_are_counted_by_chunks_and_said_so(run: Run, tmp_path: Path):
+    with mock_server(model="mock", tokens=5, fault="no_usage") as server:
+        out = ("--out", str(tmp_path / "out"), "--json", "-", "-q")
+        ran = run("replay", "--tasks", "builtin", "--samples", "1", "--url", f"{server.url}/v1", *out)
+    found = json.loads(ran.out)
+    assert found["workload"]["output_tokens"]["mean"] == 5
+    assert any(warning.startswith("The server counted no tokens for 5 answers") for warning in found["warnings"])
 
 
 @pytest.mark.parametrize(
@@ -177,6 +235,11 @@ def test_the_key_comes_from_the_environment_and_is_nowhere_in_what_is_written(
         ((TINY,), "no server is given"),
         ((TINY, "--url", "http://127.0.0.1:1/v1", "--serve", "m"), "--url and --serve contradict each other"),
         (("--url", "http://127.0.0.1:1/v1"), "no trace is given"),
+        ((TINY, "--serve", "m", "--seed", "3"), "--seed changes nothing without --rate or --sweep"),
+        ((TINY, "--serve", "m", "--precision", "awq"), "--precision changes nothing without --gpus"),
+        ((TINY, "--url", "http://127.0.0.1:1/v1", "--tp", "2"), "--tp changes nothing without --serve"),
+        ((TINY, "--serve", "m", "--sessions", "--rate", "5"), "--sessions and --rate: turns wait"),
+        ((TINY, "--serve", "m", "--api-key-env", "HOME"), "--serve and --api-key-env: that vLLM asks for no key"),
         ((TINY, "--tasks", "builtin", "--serve", "m"), "a trace and --tasks contradict each other"),
         ((TINY, "--serve", "m", "--rate", "5", "--concurrency", "2"), "--rate and --concurrency: arrivals have times"),
         ((TINY, "--serve", "m", "--rate", "5", "--speed", "2"), "--speed and --rate: the trace's times, or made-up"),

@@ -262,3 +262,19 @@ def test_what_is_no_answer_has_a_reason(tmp_path: Path, sent: bytes, reason: str
     with canned(sent, sent) as url:
         _, (found,) = played(tmp_path, url, script_of(tmp_path, [body()]), KEEP)
     assert (found["state"], found["reason"]) == ("failed", reason)
+
+
+@pytest.mark.parametrize("before", [b"no such key: ", b"x" * 290])
+def test_a_server_that_repeats_the_key_does_so_in_vain(tmp_path: Path, before: bytes):
+    said = before + b"sk-quartz-1234567890 and more"
+    sent = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: %d\r\n\r\n%b" % (len(said), said)
+    with canned(sent) as url:
+        script = script_of(tmp_path, [body()])
+        _, (found,) = played(tmp_path, url, script, KEEP, {"authorization": "Bearer sk-quartz-1234567890"})
+    assert found["error_text"].startswith(before.decode()) and "sk-q" not in found["error_text"]
+
+
+def test_a_request_that_waits_for_its_turn_has_not_stalled(tmp_path: Path):
+    with mock_server(ttft_ms=700) as server:
+        _, (found,) = played(tmp_path, server.url, script_of(tmp_path, [body()]), KEEP)
+    assert (found["state"], KEEP.stall_s) == ("completed", 0.4)
