@@ -22,6 +22,7 @@ from costplan.calibrate.runs import model_of
 from costplan.capacity.sustained import cached_share
 from costplan.errors import CostplanError, UsageError
 from costplan.profiles.gpus import parse_gpus
+from costplan.profiles.measured import load_profile
 from costplan.replay.attempt import Attempt, Job, Progress, attempt
 from costplan.replay.bodies import Style
 from costplan.replay.measure import Records
@@ -38,6 +39,7 @@ from costplan.results import Assumption
 from costplan.results.measurement import Measurement, ServerFacts, SweepFacts, SweepPoint, measurement_json
 from costplan.results.serving import LengthFacts, Verdict, WorkloadFacts
 from costplan.serving.arrivals import pick
+from costplan.serving.measured import beyond
 from costplan.serving.slo import Slo, judge, parse_slo
 from costplan.serving.summary import lengths
 from costplan.settings import ReplaySettings
@@ -236,16 +238,20 @@ def _point(found: Attempt, load: float, unit: Literal["req_s", "concurrency"], s
 
 
 def _prediction(settings: ReplaySettings, job: Job, played: Attempt) -> tuple[Prediction | None, list[str]]:
-    """(the same requests simulated, why there is no such thing); a measurement never fails for it."""
+    """(the same requests simulated, why not or why with doubt); a measurement never fails for it."""
     if job.traffic is None or not played.figures.requests.completed:
         return None, []
     if settings.gpus is None and settings.profile is None:
         return None, []
     try:
         layout = served_layout(settings, played.server)
-        return predict(
+        found = predict(
             job.traffic, played.schedule, played.records, played.figures, layout, concurrency=played.concurrency
-        ), []
+        )
+        if settings.profile is None:
+            return found, []
+        longest = int(played.records.counts["input_tokens"].max())
+        return found, beyond(load_profile(settings.profile), longest, played.client.peak_in_flight / layout.replicas)
     except CostplanError as error:
         return None, [f"No prediction: {error.message}."]
 
