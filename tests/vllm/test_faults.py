@@ -21,7 +21,7 @@ def broken_off(served: Served, folder: Path, sent: signal.Signals) -> Counter[tu
     """States and reasons of a run whose server gets the signal once eight requests are answered."""
     command = (
         "replay", lengths(folder / "lengths.jsonl"), "--url", served.facts.url, "--model", BF16, "--concurrency", "8",
-        "--requests", str(REQUESTS), "--timeout", "20s", "--out", folder / "run", "--quiet",
+        "--requests", str(REQUESTS), "--timeout", "10s", "--max-failures", "8", "--out", folder / "run", "--quiet",
     )  # fmt: skip
     records = folder / "run" / "requests.jsonl"
     with subprocess.Popen([sys.executable, "-m", "costplan", *map(str, command)], stderr=subprocess.PIPE) as replay:
