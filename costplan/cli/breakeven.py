@@ -129,7 +129,7 @@ def breakeven(
         if plan:
             found = _of_plan(plan)
         elif logs:
-            found, workload = _of_logs(logs, settings.engine, bar)
+            found, workload = _of_logs(logs, settings.engine, settings.profile, bar)
             name = Path(logs[0]).name
         rng = np.random.default_rng(seed)
         document = run(settings, origins, rng, plan=found, plan_name=name, workload=workload)
@@ -141,18 +141,20 @@ def breakeven(
         render_breakeven(document, console(), verbose=verbose)
 
 
-def _of_logs(logs: list[str], engine: str, bar: Any) -> tuple[Any, Any]:
+def _of_logs(logs: list[str], engine: str, profile: Path | None, bar: Any) -> tuple[Any, Any]:
     """The plan of the logs, and the requests behind it."""
     from costplan.analyze import analyze
     from costplan.capacity.trace import read_trace
     from costplan.profiles.engines import find_engine
+    from costplan.profiles.measured import load_profile
     from costplan.settings import AnalyzeSettings, resolve
 
     settings, origins = resolve(AnalyzeSettings, {})
     plan = analyze(logs, settings, origins, bar)
     if plan.ingest.span.days is None:
         return plan, None
-    return plan, read_trace(logs, settings, find_engine(engine).block_size, bar).workload
+    block_size = (load_profile(profile) if profile else find_engine(engine)).block_size
+    return plan, read_trace(logs, settings, block_size, bar).workload
 
 
 def _of_plan(name: str) -> Any:

@@ -85,7 +85,7 @@ def _check(config: EngineConfig, workload: Workload, replicas: int, autoscale: A
     if workload.block_size != config.block_size and len(workload.shared_ids):
         raise CostplanError(
             f"prefix blocks of {workload.block_size} tokens do not fit an engine with blocks of {config.block_size}",
-            hint=f"--block-size {workload.block_size}",
+            hint="read the trace again with the block size of that engine",
         )
     longest = int(np.max(workload.input_tokens.astype(np.int64) + workload.output_tokens, initial=0))
     room = (config.blocks - config.watermark_blocks) * config.block_size

@@ -1,6 +1,7 @@
 """`--profile` on the command line: what it changes, what it fills in, and what it refuses."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -101,3 +102,12 @@ def test_breakeven_rests_on_the_measured_rate(run: Run, measured: str) -> None:
         "CPU", "HuggingFaceTB/SmolLM2-135M-Instruct",
     )  # fmt: skip
     assert "on L4" in mistake(run("breakeven", "--profile", measured, "--gpus", "2xL4", *volume), 1)[0]
+
+
+def test_breakeven_cuts_the_prompts_of_a_log_into_the_blocks_of_the_profile(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "wide.yaml"
+    write_profile(replace(profile(), block_size=128, kv_blocks=750), path)
+    lax, price = ("--slo", "ttft.p95<60s,e2e.p95<10m"), ("--open-price", "0.02/0.02")
+    ran = run("breakeven", "traces/demo.jsonl.gz", "--profile", str(path), *lax, *price, "--json", "-")
+    assert ran.code == 0, ran
+    assert json.loads(ran.out)["columns"]["self_host"]["usd_month"]["value"] > 0
