@@ -1,6 +1,6 @@
 """Real servers of vLLM on this machine's CPU; `make vllm` has installed it and made the models.
 
-A fixture serves for one file and is ended before the next; a test that kills or stops a server starts its own with
+One server is shared by all tests; a test that kills or stops a server, or needs another model, starts its own with
 `serving`.
 """
 
@@ -54,9 +54,9 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Serving:
     return start
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def bf16(serving: Serving) -> Generator[Served]:
-    """SmolLM2-135M-Instruct as it is."""
+    """SmolLM2-135M-Instruct as it is, from its first use to the end of all tests."""
     with serving(BF16) as served:
         yield served
 
