@@ -6,6 +6,7 @@ from rich.text import Text
 from costplan.report import numbers
 from costplan.report.numbers import markdown_text, plain
 from costplan.report.page import grid, line, md_table
+from costplan.report.screen import put
 from costplan.results.gate import Gate, GateItem, GateSide, GateVerdict, StratumResult
 from costplan.units import plural
 
@@ -111,7 +112,7 @@ def render_gate(document: Gate, console: Console, *, verbose: bool = False) -> N
             scores = [Text(_points(each), "dim") for each in (level.base_score, level.candidate_score)]
             blanks = [Text("")] * (len(HEADS) - 5)
             table.add_row("", Text(f"  level {level.level}", "dim"), *scores, *blanks, Text(f"{level.items:,}", "dim"))
-    console.print(table)
+    put(console, table)
     if len(document.strata) > _TOP_STRATA:
         line(console, "", f"{len(document.strata) - _TOP_STRATA} more strata in --json")
     console.print()

@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from costplan.report.numbers import markdown_text, plain
+from costplan.report.screen import put
 from costplan.results import Assumption
 from costplan.results.serving import LengthFacts
 
@@ -29,7 +30,7 @@ def line(console: Console, name: str, text: str, *, style: str = "", colour: str
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     grid.add_row(label, Text(text, colour))
-    console.print(grid)
+    put(console, grid)
 
 
 def tail(console: Console, warnings: list[str], assumptions: list[Assumption], verbose: bool) -> None:

@@ -6,6 +6,7 @@ from rich.text import Text
 from costplan.report import numbers
 from costplan.report.numbers import markdown_text, plain, seconds
 from costplan.report.page import bullets, grid, line, markdown_tail, md_table, tail, tokens
+from costplan.report.screen import put
 from costplan.report.serving import rate
 from costplan.results import Estimate
 from costplan.results.measurement import Measurement, PredictedFigure, SweepPoint
@@ -246,5 +247,5 @@ def _print(console: Console, rows: list[list[str]], left: tuple[int, ...] = ()) 
     for row in rows[1:]:
         table.add_row(Text(row[0], "bold"), *row[1:])
     console.print()
-    console.print(table)
+    put(console, table)
     console.print()

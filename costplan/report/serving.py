@@ -6,6 +6,7 @@ from rich.text import Text
 from costplan.report import numbers
 from costplan.report.numbers import markdown_text, plain, seconds
 from costplan.report.page import bullets, grid, line, markdown_tail, md_table, tail, tokens
+from costplan.report.screen import put
 from costplan.results.serving import Capacity, FleetOption, ServingConfig, Simulation, Spread
 from costplan.units import plural
 
@@ -114,7 +115,7 @@ def render_simulation(run: Simulation, console: Console, *, verbose: bool = Fals
     for name, figures, error in latency_rows(run):
         cells = [seconds(getattr(figures, statistic)) for statistic in _STATISTICS]
         table.add_row(Text(name, "bold"), *cells, Text(error, "dim"))
-    console.print(table)
+    put(console, table)
     console.print()
     for name, text in outcome_facts(run):
         line(console, name, text)
@@ -203,7 +204,7 @@ def render_capacity(plan: Capacity, console: Console, *, verbose: bool = False) 
         table.add_row(*(Text(head, "dim") for head in OPTION_HEADS))
         for option in shown:
             table.add_row(*(Text(cell, "bold" if option == plan.best else "") for cell in option_row(option)))
-        console.print(table)
+        put(console, table)
         others = sum(not option.pareto for option in plan.options)
         if others:
             console.print(
