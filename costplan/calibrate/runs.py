@@ -137,8 +137,8 @@ def deployment_of(documents: list[Measurement], about: About) -> Deployment:
     model = model_of(name)
     gpu = find_gpu(about.gpu or (config.gpu if config else server.gpus[0] if server.gpus else "CPU"))
     tp = about.tp or (config.tp if config else int(_flag(server.flags, "--tensor-parallel-size", "-tp") or 1))
-    stated = _flag(server.flags, "--quantization", "-q") or _flag(server.flags, "--dtype")
-    stated = None if stated == "auto" else stated
+    # --dtype says how a server computes (float32 on many CPUs), not what the weights of the checkpoint are
+    stated = _flag(server.flags, "--quantization", "-q")
     precision = about.precision or (config.precision if config else None) or stated or model.native_precision
     kv_dtype = about.kv_dtype or (config.kv_dtype if config else _flag(server.flags, "--kv-cache-dtype")) or "auto"
     notes: list[str] = []
