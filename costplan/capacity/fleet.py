@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 
 from costplan.capacity.hours import Hours
@@ -13,9 +14,10 @@ from costplan.errors import UsageError
 from costplan.profiles.gpus import Gpu, HourPrice
 from costplan.results import Estimate
 from costplan.results.serving import FleetOption
+from costplan.serving.workload import Workload
 from costplan.settings import CapacitySettings
 from costplan.tco.fleet import FleetRule
-from costplan.units import HOURS_PER_MONTH, SECONDS_PER_HOUR
+from costplan.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, TOKENS_PER_MTOK
 
 
 def price_of(settings: CapacitySettings, gpu: Gpu) -> HourPrice | None:
@@ -74,4 +76,32 @@ def fleet_option(settings: CapacitySettings, layout: Layout, found: Sized, hours
         busy_share=figures.busy_share, utilisation=1 / (1 + found.headroom_share),
         binding=found.binding, binding_target=found.target, pareto=False,
         step_time=layout.step.basis, error_band=error_bands(layout.engine),
+    )  # fmt: skip
+
+
+def preference(option: FleetOption) -> tuple[float, float, str, int]:
+    """Cheapest first, then fastest."""
+    return option.usd_month.value or 0.0, option.e2e_p95_s or 0.0, option.gpu, option.tp
+
+
+def marked(options: list[FleetOption]) -> list[FleetOption]:
+    """Whether no other option is at least as good in cost, latency and headroom and better in one."""
+
+    def key(option: FleetOption) -> tuple[float, float, float]:
+        return option.usd_month.value or 0.0, option.e2e_p95_s or float("inf"), -option.headroom_share
+
+    keys = [key(option) for option in options]
+    beaten = [any(all(a <= b for a, b in zip(o, k, strict=True)) and o != k for o in keys) for k in keys]
+    return [msgspec.structs.replace(o, pareto=not worse) for o, worse in zip(options, beaten, strict=True)]
+
+
+def usd_per_mtok(best: FleetOption | None, workload: Workload, hours: Hours) -> Estimate | None:
+    """Of the fleet, per million tokens of this traffic; None without one or without a price."""
+    if best is None or not best.usd_month.value or best.usd_month.low is None or best.usd_month.high is None:
+        return None
+    tokens = float(workload.input_tokens.sum(dtype=np.int64) + workload.output_tokens.sum(dtype=np.int64))
+    month = tokens / hours.span_h * HOURS_PER_MONTH / TOKENS_PER_MTOK
+    return Estimate(
+        value=best.usd_month.value / month, low=best.usd_month.low / month, high=best.usd_month.high / month,
+        unit="usd/mtok", basis=best.usd_month.basis, note="GPU hours only, at the traffic of this trace all month",
     )  # fmt: skip

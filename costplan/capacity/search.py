@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from costplan.capacity.fleet import fleet_cost, fleet_option, price_of
+from costplan.capacity.fleet import fleet_cost, fleet_option, marked, preference, price_of, usd_per_mtok
 from costplan.capacity.hours import Hours, check_hours, hours_of
 from costplan.capacity.layout import Layout, Tuning, error_bands, layout_of
 from costplan.capacity.measured import check_covered, search_profile, told
@@ -33,7 +33,6 @@ from costplan.serving.precision import find_precision, kv_value_bytes
 from costplan.serving.shapes import check_tp
 from costplan.serving.slo import Slo, parse_slo
 from costplan.settings import AnalyzeSettings, CapacitySettings
-from costplan.units import HOURS_PER_MONTH, TOKENS_PER_MTOK
 
 TP_SIZES = (1, 2, 4, 8)
 DATA_CENTRE = ("A100", "A100-40GB", "H100", "H100-PCIe", "H200", "B200", "L40S", "L4", "A10G")
@@ -103,7 +102,7 @@ def plan_capacity(
     warnings = trace_warnings(trace)
     found = _checked(settings, slo, held, trace, hours, warnings, report)
     options, held, rows = found.options, found.held, found.rows
-    options = _marked(options)
+    options = marked(options)
     best = options[0] if options else None
     simulated = len(sized)
     warnings += _guessed([gpu for gpu, _ in gpus])
@@ -111,7 +110,7 @@ def plan_capacity(
         warnings += told(profile, options, held[0][1].figures if held else None, int(hours.peak.input_tokens.max()))
     return Capacity(
         inputs=trace.inputs, trace=_facts(trace, hours), model=model.id, engine=engine.label, slo=str(slo),
-        options=options, best=best, usd_per_mtok=_per_mtok(best, trace, hours),
+        options=options, best=best, usd_per_mtok=usd_per_mtok(best, trace.workload, hours),
         autoscaled_usd_month=_autoscaled(settings, held[0], rows) if best and len(rows) > 1 else None, hours=rows,
         naive=naive_fleet(settings, held[0][0], hours.peak) if best else None,
         searched=simulated + sum(pruned.counts.values()), simulated=simulated,
@@ -317,7 +316,7 @@ def _ranked(
 ) -> tuple[list[FleetOption], list[tuple[Layout, Sized]]]:
     """Options with their prices, and what they were made from, in the order of preference."""
     options = [fleet_option(settings, layout, found, hours) for layout, found in held]
-    order = sorted(range(len(options)), key=lambda i: _preference(options[i]))
+    order = sorted(range(len(options)), key=lambda i: preference(options[i]))
     return [options[i] for i in order], [held[i] for i in order]
 
 
@@ -328,7 +327,7 @@ def _whole_hour(
     """Size the cheapest of the best trade-offs again on every request of the busiest hour."""
     held = [(candidate.layout, found) for candidate, found in sized if found.replicas]
     options, held = _ranked(settings, held, hours)
-    finalists = [layout for (layout, _), mark in zip(held, _marked(options), strict=True) if mark.pareto][:FINALISTS]
+    finalists = [layout for (layout, _), mark in zip(held, marked(options), strict=True) if mark.pareto][:FINALISTS]
     finalists += [layout for layout, _ in held[:2] if layout not in finalists]
     folder = folder / "hour"
     folder.mkdir()
@@ -349,39 +348,11 @@ def _whole_hour(
     return [(candidate, found.get(n, result)) for n, (candidate, result) in enumerate(sized)]
 
 
-def _preference(option: FleetOption) -> tuple[float, float, str, int]:
-    """Cheapest first, then fastest."""
-    return option.usd_month.value or 0.0, option.e2e_p95_s or 0.0, option.gpu, option.tp
-
-
-def _marked(options: list[FleetOption]) -> list[FleetOption]:
-    """Whether no other option is at least as good in cost, latency and headroom and better in one."""
-    import msgspec
-
-    def key(option: FleetOption) -> tuple[float, float, float]:
-        return option.usd_month.value or 0.0, option.e2e_p95_s or float("inf"), -option.headroom_share
-
-    keys = [key(option) for option in options]
-    beaten = [any(all(a <= b for a, b in zip(o, k, strict=True)) and o != k for o in keys) for k in keys]
-    return [msgspec.structs.replace(o, pareto=not worse) for o, worse in zip(options, beaten, strict=True)]
-
-
 def _facts(trace: Trace, hours: Hours) -> TraceFacts:
     return TraceFacts(
         workload=trace_facts(trace.workload, trace.inputs[0].path), hours=len(hours.rows), span_s=trace.span_s,
         peak_hour=trace.hour_name(hours.peak_index), peak_req_s=hours.peak_req_s, left_out=trace.left_out,
         out_of_order=trace.out_of_order,
-    )  # fmt: skip
-
-
-def _per_mtok(best: FleetOption | None, trace: Trace, hours: Hours) -> Estimate | None:
-    if best is None or not best.usd_month.value or best.usd_month.low is None or best.usd_month.high is None:
-        return None
-    tokens = float(trace.workload.input_tokens.sum(dtype=np.int64) + trace.workload.output_tokens.sum(dtype=np.int64))
-    month = tokens / hours.span_h * HOURS_PER_MONTH / TOKENS_PER_MTOK
-    return Estimate(
-        value=best.usd_month.value / month, low=best.usd_month.low / month, high=best.usd_month.high / month,
-        unit="usd/mtok", basis=best.usd_month.basis, note="GPU hours only, at the traffic of this trace all month",
     )  # fmt: skip
 
 

@@ -68,12 +68,7 @@ def run_simulation(settings: SimulateSettings, report: Progress | None = None) -
         extra += [("autoscale", settings.autoscale_range), ("cold_start_s", autoscale.cold_start_s)]
     return Simulation(
         workload=_facts(settings, load, trace, workload), config=config_facts(layout, extra),
-        requests=found.requests, duration_s=found.duration_s, req_s=found.req_s, input_tok_s=found.input_tok_s,
-        output_tok_s=found.output_tok_s, ttft_s=found.ttft_s, tpot_s=found.tpot_s, itl_s=found.itl_s,
-        e2e_s=found.e2e_s, queue_s=found.queue_s, goodput_share=found.goodput_share,
-        goodput_req_s=found.goodput_req_s, kv=found.kv, prefix_hit_share=found.prefix_hit_share,
-        saturated=found.saturated, sustainable_req_s=found.sustainable_req_s, busy_share=found.busy_share,
-        replica_hours=found.replica_hours, mean_batch_tokens=found.mean_batch_tokens,
+        **msgspec.structs.asdict(found),
         slo=[Verdict(target=t.text, value=v, met=t.met(v)) for t, v in judge(slo, found.value)],
         basis=basis_of(layout), error_band=bands, error_source=layout.engine.speed.source,
         assumptions=_assumptions(settings, layout, autoscale), warnings=_warnings(layout, trace, rejected, bool(bands))

@@ -79,7 +79,7 @@ def sustained(
         ttft_p95_s=figures and figures.ttft_s.p95, tpot_p95_s=figures and figures.tpot_s.p95,
         e2e_p95_s=figures and figures.e2e_s.p95, binding=found, target=broken, basis=basis_of(layout),
         error_band=throughput_error(layout.engine), busy_share=figures.busy_share if figures else 0.0,
-        prefix_hit_share=figures.prefix_hit_share if figures else 0.0,
+        prefix_hit_share=(figures.prefix_hit_share or 0.0) if figures else 0.0,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costplan.results.measurement import RequestRecord, ServerFacts
-from costplan.results.serving import KvFacts, RequestCounts, Spread
+from costplan.results.serving import KvFacts, RequestCounts, RunFigures, Spread
 from costplan.serving.slo import Slo
 from costplan.serving.summary import balanced_req_s, inside_limits, spread
 
@@ -85,40 +85,15 @@ class Records:
         return done, np.array([(out * np.clip(part, 0, 1)).sum() for part in parts], np.float64)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Figures:
-    """What a run comes to; the fields of `results.measurement.Measurement` that its requests decide."""
+class Figures(RunFigures, frozen=True, kw_only=True):
+    """What a measured run comes to; the fields of `results.measurement.Measurement` that its requests decide."""
 
-    requests: RequestCounts
-    duration_s: float
-    req_s: float
-    input_tok_s: float
-    output_tok_s: float
-    ttft_s: Spread
-    tpot_s: Spread
-    itl_s: Spread
-    e2e_s: Spread
-    queue_s: Spread
     from_send: dict[str, Spread]
-    goodput_share: float | None
-    goodput_req_s: float | None
-    kv: KvFacts
-    prefix_hit_share: float | None
     failures: dict[str, int]
     steady: tuple[float, float] | None
     lengths_exact_share: float | None
     output_exact_share: float | None
     token_chunk_ratio: float | None
-    saturated: bool
-    sustainable_req_s: float | None
-
-    def value(self, metric: str, statistic: str) -> float | None:
-        """The figure an SLO target names."""
-        return self.goodput_share if metric == "goodput" else getattr(getattr(self, f"{metric}_s"), statistic)
-
-    def fields(self) -> dict[str, Any]:
-        """By name, for the document."""
-        return {name: getattr(self, name) for name in self.__slots__}
 
 
 def read_records(path: Path) -> Records:

@@ -269,7 +269,7 @@ def _document(
         inputs=job.traffic.log.inputs if job.traffic else [], prompts=played.style.prompts if job.traffic else "tasks",
         salt=played.style.salt, client=played.client, server=played.server, environment=_environment(played.server),
         predicted=prediction.figures if prediction else [], predicted_basis=prediction.basis if prediction else None,
-        assumptions=assumptions, **found.fields(),
+        assumptions=assumptions, **msgspec.structs.asdict(found),
     )  # fmt: skip
 
 

@@ -167,9 +167,6 @@ class Measurement(ServingRun, frozen=True, kw_only=True):
     lengths_exact_share: float | None
     """Requests whose prompt had, by the server's count, exactly the tokens the trace says."""
     output_exact_share: float | None
-    saturated: bool
-    """The queue grew during an open loop."""
-    sustainable_req_s: float | None
     token_chunk_ratio: float | None
     """Tokens per chunk with text; above 1 the gaps between chunks are longer than those between tokens."""
     client: ClientFacts

@@ -104,11 +104,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     met: bool
 
 
-class ServingRun(msgspec.Struct, frozen=True, kw_only=True):
-    """What simulations and measurements have in common."""
+class RunFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What the requests of a run come to, simulated or measured."""
 
-    workload: WorkloadFacts
-    config: ServingConfig | None
     requests: RequestCounts
     duration_s: float
     req_s: float
@@ -125,6 +123,21 @@ class ServingRun(msgspec.Struct, frozen=True, kw_only=True):
     kv: KvFacts
     prefix_hit_share: float | None
     """Prompt tokens found in the prefix cache."""
+    saturated: bool
+    """The queue grew during an open loop."""
+    sustainable_req_s: float | None
+    """What got done then, requests a second."""
+
+    def value(self, metric: str, statistic: str) -> float | None:
+        """The figure an SLO target names."""
+        return self.goodput_share if metric == "goodput" else getattr(getattr(self, f"{metric}_s"), statistic)
+
+
+class ServingRun(RunFigures, frozen=True, kw_only=True):
+    """What simulations and measurements have in common."""
+
+    workload: WorkloadFacts
+    config: ServingConfig | None
     slo: list[Verdict] = []
 
 
@@ -132,8 +145,6 @@ class Simulation(ServingRun, frozen=True, kw_only=True):
     """`costplan simulate --json`."""
 
     schema: Literal["costplan/simulation/1"] = SIMULATION_SCHEMA
-    saturated: bool
-    sustainable_req_s: float | None
     busy_share: float
     """Time in steps, of the time the replicas were paid for."""
     replica_hours: float

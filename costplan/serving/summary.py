@@ -5,13 +5,12 @@ Every latency counts from the moment a request was due. TTFT: to the first token
 scheduler's first sight of the request to the start of the step that first works on it (vLLM's request_queue_time).
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from costplan.results.serving import KvFacts, LengthFacts, RequestCounts, Spread
+from costplan.results.serving import KvFacts, LengthFacts, RequestCounts, RunFigures, Spread
 from costplan.serving.outcome import Outcome
 from costplan.serving.slo import Slo
 from costplan.serving.workload import Workload
@@ -23,35 +22,12 @@ Floats = NDArray[np.float64]
 _PERCENTILES = {"p50": 50, "p90": 90, "p95": 95, "p99": 99}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Figures:
-    """What a run comes to."""
+class Figures(RunFigures, frozen=True, kw_only=True):
+    """What a simulated run comes to."""
 
-    requests: RequestCounts
-    duration_s: float
-    req_s: float
-    input_tok_s: float
-    output_tok_s: float
-    ttft_s: Spread
-    tpot_s: Spread
-    itl_s: Spread
-    e2e_s: Spread
-    queue_s: Spread
-    goodput_share: float | None
-    goodput_req_s: float | None
-    kv: KvFacts
-    prefix_hit_share: float
-    saturated: bool
-    sustainable_req_s: float | None
     busy_share: float
     replica_hours: float
     mean_batch_tokens: float
-
-    def value(self, metric: str, statistic: str) -> float | None:
-        """The figure an SLO target names."""
-        if metric == "goodput":
-            return self.goodput_share
-        return getattr(getattr(self, f"{metric}_s"), statistic)
 
 
 def summarise(
