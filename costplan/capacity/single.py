@@ -69,7 +69,7 @@ def run_simulation(settings: SimulateSettings, report: Progress | None = None) -
     return Simulation(
         workload=_facts(settings, load, trace, workload), config=config_facts(layout, extra),
         **msgspec.structs.asdict(found),
-        slo=[Verdict(target=t.text, value=v, met=t.met(v)) for t, v in judge(slo, found.value)],
+        slo=[Verdict(target=t.text, value=v, limit=t.limit, met=t.met(v)) for t, v in judge(slo, found.value)],
         basis=basis_of(layout), error_band=bands, error_source=layout.engine.speed.source,
         assumptions=_assumptions(settings, layout, autoscale), warnings=_warnings(layout, trace, rejected, bool(bands))
         + (beyond(profile, int(workload.input_tokens.max()), in_flight(outcome)) if profile else []),

@@ -25,6 +25,8 @@ _COLUMNS = (
     "time_us", "flags", "input_tokens", "output_tokens", "text_state", "block_size", "weight", "kind",
     "total_weight", "block_key", "block_weight", "block_end", "session", "duration_us",
 )  # fmt: skip
+NO_REQUEST = ("failed calls", "answered by a gateway's cache", "not text generation", "of zero length")
+"""Reasons to leave out a row that no text engine has answered; rows left out for another reason are missing."""
 _TEXT_OPERATIONS = ("", "chat", "text_completion", "generate_content", "responses")
 Progress = Callable[[str, int, int], None]
 
@@ -75,18 +77,21 @@ def read_trace(paths: list[str], settings: AnalyzeSettings, block_size: int, rep
         return trace_of(log, block_size)[0]
 
 
-def trace_of(log: Log, block_size: int) -> tuple[Trace, dict[str, Any]]:
+def trace_of(log: Log, block_size: int, *, timed: bool = True) -> tuple[Trace, dict[str, Any]]:
     """(the trace, the rows it was made from in its order); `row` is the number among the settled rows of the log.
 
+    Where it is not to be `timed`, rows without a time are in it too, each at that of the row before.
     Raises CostplanError for a log without a single call that can be replayed.
     """
     rows = concat([_rows(log, index) for index in range(len(log.chunks))])
     rows["row"] = np.arange(len(rows["flags"]))
+    if not timed:
+        rows["time_us"] = _filled(rows["time_us"])
     usable, left_out = _usable(rows)
     if not usable.any():
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
         raise CostplanError(
-            f"{log.inputs[0].path}: no request in it has a time and token counts ({reasons})",
+            f"{log.inputs[0].path}: no request in it has {'a time and ' if timed else ''}token counts ({reasons})",
             hint="costplan simulate --rate 5 --input 547 --output 248 needs no trace",
         )
     rows = take(rows, usable)
@@ -167,6 +172,15 @@ def workload_of(rows: dict[str, Any], block_size: int) -> Workload:
         arrival_s=(time - time[0]) / MICROS_PER_SECOND, input_tokens=inputs.astype(np.int32),
         output_tokens=outputs.astype(np.int32), shared_offsets=offsets, shared_ids=ids, block_size=block_size,
     )  # fmt: skip
+
+
+def _filled(time_us: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows without a time at that of the last row with one; at the first row's before there is any."""
+    known = time_us != NO_TIME
+    if not known.any():
+        return np.zeros_like(time_us)
+    last = np.maximum.accumulate(np.where(known, np.arange(len(time_us)), -1))
+    return time_us[np.where(last >= 0, last, np.argmax(known))]
 
 
 def _moment(time_us: int) -> datetime:

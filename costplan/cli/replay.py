@@ -13,6 +13,9 @@ MOST_FAILED = 0.05
 Traces = Annotated[
     list[str] | None, typer.Argument(help="Logs or traces, or - for stdin.", metavar="TRACE", show_default=False)
 ]
+KnownAs = Annotated[
+    str | None, typer.Option("--as", help="The known model that NAME is: an id or config.json.", metavar="MODEL")
+]
 Serve = Annotated[str | None, typer.Option(help="Start vLLM with this model for the time of the run.", metavar="MODEL")]
 ServeArgs = Annotated[str | None, typer.Option(help='More for vLLM: "--max-model-len 8192".', metavar="TEXT")]
 Rate = Annotated[
@@ -43,6 +46,7 @@ def replay(
     traces: Traces = None,
     url: Annotated[str | None, typer.Option(help="A server that is up: http://host:port/v1.", metavar="URL")] = None,
     model: Annotated[str | None, typer.Option(help="What that server calls the model.", metavar="NAME")] = None,
+    known_as: KnownAs = None,
     serve: Serve = None,
     quantization: Annotated[str | None, typer.Option(help="Of the vLLM that is started.", metavar="NAME")] = None,
     tp: Annotated[int | None, typer.Option(help="GPUs that hold one copy of the model.", metavar="N")] = None,
@@ -116,11 +120,13 @@ def replay(
         render_measurement(run, console(), verbose=verbose)
     if settings.save_profile is not None:
         typer.echo(fit(settings, folder), err=True)
-    _judge(run, str(folder))
+    _judge(run, str(folder), partial=settings.requests is not None or settings.window is not None)
 
 
-def _judge(run: Any, folder: str) -> None:
+def _judge(run: Any, folder: str, *, partial: bool) -> None:
     """The exit code: 1 where requests are missing, 3 where the SLO is not shown to hold."""
+    from costplan.capacity.trace import NO_REQUEST
+
     counts = run.requests
     if counts.unsent or counts.failed > MOST_FAILED * counts.sent or not counts.completed:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in run.failures.items())
@@ -130,6 +136,15 @@ def _judge(run: Any, folder: str) -> None:
             hint="export OPENAI_API_KEY=..., or --api-key-env with the variable that holds the key"
             if {"http_401", "http_403"} & run.failures.keys()
             else f"what became of each is in {folder}/requests.jsonl; --collect keeps what the server said, too",
+        )
+    missing = {reason: count for reason, count in run.left_out.items() if reason not in NO_REQUEST}
+    if missing and not partial:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in missing.items())
+        raise CostplanError(
+            f"{sum(missing.values()):,} rows of the trace were not sent ({reasons})",
+            hint="--concurrency 8 or --rate 5 sends rows without a time"
+            if "without a time" in missing
+            else f"the rest is measured in {folder}; --requests {counts.sent} asks for no more than can be sent",
         )
     missed = [verdict.target for verdict in run.slo if not verdict.met]
     if missed:

@@ -42,6 +42,7 @@ _AGAINST = (
 _NEEDS = (
     ("samples", ("tasks",)),
     ("earlier", ("save_profile",)),
+    ("known_as", ("gpus", "profile", "save_profile")),
     ("seed", ("rate", "sweep")),
     ("precision", ("gpus", "profile", "save_profile")),
     ("tp", ("serve", "gpus", "profile", "save_profile")),
@@ -105,7 +106,7 @@ def warm_up(settings: ReplaySettings) -> tuple[int, float]:
 
 
 def _flag(name: str) -> str:
-    return {"earlier": "--with"}.get(name, "--" + name.replace("_", "-"))
+    return {"earlier": "--with", "known_as": "--as"}.get(name, "--" + name.replace("_", "-"))
 
 
 def told(settings: ReplaySettings, origins: dict[str, str]) -> list[tuple[str, Any, str]]:

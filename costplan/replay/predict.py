@@ -43,14 +43,22 @@ class Prediction:
     basis: str
 
 
+def gpus_of(settings: ReplaySettings) -> str | None:
+    """What the server runs on, `1xA100`: as the user says, else as the profile does."""
+    if settings.gpus is not None or settings.profile is None:
+        return settings.gpus
+    profile = load_profile(settings.profile)
+    return f"{profile.tp}x{profile.gpu}"
+
+
 def served_layout(settings: ReplaySettings, server: ServerFacts) -> Layout:
     """The layout that is being measured, with the limits and the cache that the server states.
 
     Raises CostplanError where the model or the GPU is not known, the model does not fit, or the profile is of another.
     """
     profile = load_profile(settings.profile) if settings.profile else None
-    count, gpu = parse_gpus(settings.gpus or (f"{profile.tp}x{profile.gpu}" if profile else ""))
-    model = find_model(profile.model if profile else server.model)
+    count, gpu = parse_gpus(gpus_of(settings) or "")
+    model = find_model(settings.known_as or (profile.model if profile else server.model))
     release = server.version.split("+")[0] if server.kind == "vllm" and server.version else ""
     engine = find_engine(profile.engine if profile else f"vllm@{release}" if release else "vllm")
     if server.block_size:
@@ -89,7 +97,7 @@ def predict(
 
 def as_sent(traffic: Traffic, schedule: Schedule, records: Records, block_size: int, concurrency: int) -> Workload:
     """The workload the server saw: prefix blocks cut anew at its own block size and token counts."""
-    _, rows = trace_of(traffic.log, block_size)
+    _, rows = trace_of(traffic.log, block_size, timed=traffic.timed)
     at = schedule.chosen[records.index[records.sent]]
     for name in ("input_tokens", "output_tokens"):
         counted = records.counts[name][records.sent]

@@ -28,7 +28,7 @@ from costplan.replay.bodies import Style
 from costplan.replay.measure import Records
 from costplan.replay.money import hourly_usd, per_mtok
 from costplan.replay.options import check, req_s, told, warm_up
-from costplan.replay.predict import Prediction, predict, served_layout
+from costplan.replay.predict import Prediction, gpus_of, predict, served_layout
 from costplan.replay.schedule import chosen_rows
 from costplan.replay.script import Load
 from costplan.replay.serve import serve
@@ -61,7 +61,7 @@ def run_replay(
     """(the measurement, the folder it was written to). Raises CostplanError for what cannot be started."""
     check(settings, origins, traces)
     slo = parse_slo(settings.slo) if settings.slo else Slo()
-    rate, warm, price = req_s(settings), warm_up(settings), hourly_usd(settings.gpus, settings.gpu_price)
+    rate, warm, price = req_s(settings), warm_up(settings), hourly_usd(gpus_of(settings), settings.gpu_price)
     tasks = load_tasks(settings.tasks, settings.samples) if settings.tasks else []
     folder = folder_of(settings, traces)
     if folder.resolve() in (Path(each).resolve() for each in settings.earlier):
@@ -70,11 +70,13 @@ def run_replay(
         work = stack.enter_context(tempfile.TemporaryDirectory(prefix="costplan-"))
         text = settings.prompts != "synthetic"
         # before the server: what is wrong with a trace is not worth a start of vLLM
-        traffic = read_traffic(traces, Path(work), text=text, report=report) if traces else None
+        timed = _own_times(settings)
+        traffic = read_traffic(traces, Path(work), text=text, timed=timed, report=report) if traces else None
         chosen = np.arange(len(tasks)) if traffic is None else _chosen(traffic, settings)
+        _make(folder)
         server, key = stack.enter_context(_server(settings, folder, report))
         if settings.save_profile is not None:
-            model_of(server.model)
+            model_of(settings.known_as or server.model)
         for name in _WRITTEN:
             (folder / name).unlink(missing_ok=True)
         job = Job(
@@ -89,7 +91,8 @@ def run_replay(
         )  # fmt: skip
         left_out: dict[str, int] = {}
         if traffic is not None:
-            job, left_out = _selected(job, traffic, settings)
+            job, without_text = _selected(job, traffic, settings)
+            left_out = traffic.trace.left_out | without_text
         concurrency = settings.concurrency or (TASK_CONCURRENCY if tasks else 0)
         salt = settings.salt or secrets.token_hex(4)
         sweep = None
@@ -100,7 +103,8 @@ def run_replay(
         prediction, doubt = _prediction(settings, job, played)
     document = _document(settings, origins, job, played, prediction)
     document = msgspec.structs.replace(
-        document, sweep=sweep, warnings=[*_warnings(job, left_out, played), *played.warnings, *doubt],
+        document, sweep=sweep, left_out=left_out,
+        warnings=[*_warnings(job, left_out, played), *played.warnings, *doubt],
         **per_mtok(played.records, played.figures, played.server, price),
     )  # fmt: skip
     unfinished = folder / "measurement.json.part"
@@ -116,7 +120,9 @@ def save_profile(settings: ReplaySettings, folder: Path) -> str:
 
     assert settings.save_profile is not None
     gpu = parse_gpus(settings.gpus)[1].name if settings.gpus else None
-    about = About(gpu=gpu, tp=settings.tp, precision=settings.precision or settings.quantization)
+    about = About(
+        model=settings.known_as, gpu=gpu, tp=settings.tp, precision=settings.precision or settings.quantization
+    )
     profile = fit_profile([folder, *map(Path, settings.earlier)], about)
     write_profile(profile, settings.save_profile)
     errors = ", ".join(f"{name} {100 * share:.1f}%" for name, share in profile.error.items())
@@ -124,14 +130,16 @@ def save_profile(settings: ReplaySettings, folder: Path) -> str:
 
 
 def folder_of(settings: ReplaySettings, traces: list[str]) -> Path:
-    """Where everything is written; made if it is not there."""
+    """Where everything is written."""
     name = Path(traces[0]).name.split(".")[0] if traces and traces[0] != "-" else "tasks" if settings.tasks else "stdin"
-    folder = settings.out or Path(f"replay-{name}")
+    return settings.out or Path(f"replay-{name}")
+
+
+def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CostplanError(f"{folder}: {error.strerror}", hint="--out DIR, a folder that can be written") from None
-    return folder
 
 
 @contextmanager
@@ -163,13 +171,17 @@ def _style(settings: ReplaySettings, server: ServerFacts, tasks: list[Task]) -> 
     )
 
 
+def _own_times(settings: ReplaySettings) -> bool:
+    """Requests are sent when the trace says."""
+    return settings.rate is None and settings.concurrency is None and not settings.sweep
+
+
 def _chosen(traffic: Traffic, settings: ReplaySettings) -> NDArray[np.int64]:
     """The rows to send; a log of weeks is not played for weeks because nobody said otherwise."""
     arrival_s = traffic.trace.workload.arrival_s
     chosen = chosen_rows(arrival_s, settings.window, settings.requests)
-    own_times = settings.rate is None and settings.concurrency is None and not settings.sweep
     days = float(arrival_s[chosen[-1]] - arrival_s[chosen[0]]) / SECONDS_PER_DAY
-    if own_times and days > 1 and settings.speed == 1 and settings.window is None and settings.max_gap is None:
+    if traffic.timed and days > 1 and settings.speed == 1 and settings.window is None and settings.max_gap is None:
         raise UsageError(
             f"{traffic.log.inputs[0].path}: the trace lasts {days:,.1f} days, and as recorded so does its replay",
             hint="--window 0:10m, --max-gap 1s, --speed 100, --rate 5, --concurrency 16, or --window 0: for all of it",
@@ -265,7 +277,7 @@ def _document(
     ]
     return Measurement(
         workload=_workload(job, played), config=prediction.config if prediction else None,
-        slo=[Verdict(target=t.text, value=v, met=t.met(v)) for t, v in judge(job.slo, found.value)],
+        slo=[Verdict(target=t.text, value=v, limit=t.limit, met=t.met(v)) for t, v in judge(job.slo, found.value)],
         inputs=job.traffic.log.inputs if job.traffic else [], prompts=played.style.prompts if job.traffic else "tasks",
         salt=played.style.salt, client=played.client, server=played.server, environment=_environment(played.server),
         predicted=prediction.figures if prediction else [], predicted_basis=prediction.basis if prediction else None,
@@ -318,9 +330,8 @@ def _environment(server: ServerFacts) -> dict[str, str]:
 def _warnings(job: Job, left_out: dict[str, int], played: Attempt) -> list[str]:
     found: list[str] = []
     trace = job.traffic.trace if job.traffic else None
-    reasons = (trace.left_out if trace else {}) | left_out
-    if reasons:
-        found.append("Not replayed: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons.items()) + ".")
+    if left_out:
+        found.append("Not replayed: " + ", ".join(f"{count:,} {reason}" for reason, count in left_out.items()) + ".")
     if trace and trace.out_of_order:
         found.append(f"{trace.out_of_order:,} requests stood behind a later one in the trace; they have been sorted.")
     if trace and trace.sampled:
@@ -330,7 +341,10 @@ def _warnings(job: Job, left_out: dict[str, int], played: Attempt) -> list[str]:
     exact = played.figures.output_exact_share
     if job.traffic and not job.style.vllm and job.style.forced and exact != 1.0:
         found.append("The server takes no forced answer length: answers may be shorter than the trace's.")
-    records = played.records
+    records, most = played.records, played.server.max_model_len
+    tokens = records.counts["asked_input_tokens"].clip(0) + records.counts["asked_output_tokens"].clip(0)
+    if most and (long := int((tokens > most).sum())):
+        found.append(f"{plural(long, 'request')} over {most:,} tokens, the most that this server takes in one.")
     if uncounted := int((records.completed & (records.counts["output_tokens"] < 0)).sum()):
         found.append(
             f"The server counted no tokens for {plural(uncounted, 'answer')}: there a chunk is taken for a token, "

@@ -27,6 +27,9 @@ from costplan.replay.wire import Exchange, TcpWires, Wires, address_of
 
 SPIN_S = 0.0012
 """Timers of the loop count whole milliseconds: the last one before a send is waited for turn by turn."""
+APART_S = 0.001
+"""A closed loop opens its places so far apart: all at once, requests would wait for each other in the client's own
+socket, and a server of even pace would keep them in step to the end."""
 READ_S = 0.0005
 """Of each turn of the loop may go into reading answers."""
 FLUSH_S = 0.2
@@ -115,7 +118,7 @@ class Sender:
         self.flying: set[Exchange] = set()
         self.unread: deque[Exchange] = deque()
         self.total = len(rows)
-        self.pending = self.settled = self.peak = self.out_of_sockets = 0
+        self.pending = self.settled = self.peak = self.out_of_sockets = self.places = 0
         self.stopped = ""
         self.over = asyncio.Event()
         self.timer: Any = None
@@ -157,7 +160,7 @@ class Sender:
     def next_due_s(self) -> float:
         due_s = self.thinking[0][0] if self.thinking else float("inf")
         if self.load.concurrency:
-            return due_s if self.pending or self.settled else min(due_s, self.start_s)
+            return min(due_s, self.place_s()) if self.places < self.load.concurrency else due_s
         if self.next_static < len(self.static):
             return min(due_s, float(self.static_due_s[self.next_static]))
         return due_s
@@ -184,8 +187,9 @@ class Sender:
             due_s, row = heappop(self.thinking)
             self.follow(due_s, row)
         if self.load.concurrency:
-            if limit_s >= self.start_s:
-                self.fill(self.start_s)
+            while self.places < self.load.concurrency and (due_s := self.place_s()) <= limit_s:
+                self.places += 1
+                self.fill(due_s)
         else:
             static, due = self.static, self.static_due_s
             while self.next_static < len(static) and due[self.next_static] <= limit_s and not self.stopped:
@@ -200,9 +204,13 @@ class Sender:
         else:
             self.launch(row, due_s)
 
+    def place_s(self) -> float:
+        """Closed loop: when the next place opens."""
+        return self.start_s + self.places * APART_S
+
     def fill(self, due_s: float) -> None:
-        """Closed loop: as many in flight as there may be."""
-        while len(self.flying) < self.load.concurrency and not self.stopped:
+        """Closed loop: as many in flight as there are places."""
+        while len(self.flying) < self.places and not self.stopped:
             if self.ready:
                 row = self.ready.popleft()
             elif self.next_static < len(self.static):

@@ -36,6 +36,8 @@ class Traffic:
 
     log: Log
     trace: Trace
+    timed: bool
+    """Rows without a time have been left out."""
     row: NDArray[np.int64]
     """Number among the settled rows of the log: it names a request whatever window of the trace is replayed."""
     session: NDArray[np.uint64]
@@ -49,14 +51,19 @@ class Traffic:
     text_end: NDArray[np.int64]
 
 
-def read_traffic(paths: list[str], work: Path, *, text: bool, report: Progress | None = None) -> Traffic:
-    """Raises CostplanError for files that are no log and for logs without a request to replay."""
+def read_traffic(
+    paths: list[str], work: Path, *, text: bool, timed: bool = True, report: Progress | None = None
+) -> Traffic:
+    """`timed`: rows without a time are left out. Raises CostplanError for files that are no log and for logs without a
+    request to replay.
+    """
     with executor(usable_cores()) as pool:
         log = read_log(paths, AnalyzeSettings(), FeatureSettings(), work, pool, report or _silent)
     try:
-        trace, rows = trace_of(log, PROMPT_BLOCK)
+        trace, rows = trace_of(log, PROMPT_BLOCK, timed=timed)
     except CostplanError as error:
-        hint = "costplan analyze reads such a log; a replay needs when each call came and how long it was"
+        hint = "a replay needs when each call came and how long it was"
+        hint += "; with --concurrency 8 or --rate 5 only how long" if timed else "; costplan analyze reads such a log"
         raise CostplanError(error.message, hint=hint) from None
     number = rows["row"]
     duration = rows["duration_us"]
@@ -67,7 +74,7 @@ def read_traffic(paths: list[str], work: Path, *, text: bool, report: Progress |
         for index, row in enumerate(number.tolist()):
             start[index], end[index] = places.get(row, (-1, -1))
     return Traffic(
-        log=log, trace=trace, row=number, session=rows["session"],
+        log=log, trace=trace, timed=timed, row=number, session=rows["session"],
         duration_s=np.where(duration >= 0, duration / MICROS_PER_SECOND, np.nan), texts=texts, text_start=start,
         text_end=end,
     )  # fmt: skip

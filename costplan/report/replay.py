@@ -7,7 +7,7 @@ from costplan.report import numbers
 from costplan.report.numbers import markdown_text, plain, seconds
 from costplan.report.page import bullets, grid, line, markdown_tail, md_table, tail, tokens
 from costplan.report.screen import put
-from costplan.report.serving import rate
+from costplan.report.serving import rate, verdict_rows
 from costplan.results import Estimate
 from costplan.results.measurement import Measurement, PredictedFigure, SweepPoint
 from costplan.results.serving import Spread
@@ -91,15 +91,6 @@ def outcome_facts(run: Measurement) -> list[Row]:
     if run.saturated:
         rows.append(("Saturated", f"the queue grew; it sustained {rate(run.sustainable_req_s or 0.0)} req/s"))
     return [*rows, ("Client", _client(run))]
-
-
-def verdict_rows(run: Measurement) -> list[list[str]]:
-    """[limit, value, met] of the SLO."""
-    return [
-        [v.target, (numbers.percent if v.target.startswith("goodput") else seconds)(v.value),
-         "met" if v.met else "missed"]
-        for v in run.slo
-    ]  # fmt: skip
 
 
 def predicted_rows(run: Measurement) -> list[list[str]]:

@@ -7,7 +7,7 @@ from costplan.report import numbers
 from costplan.report.numbers import markdown_text, plain, seconds
 from costplan.report.page import bullets, grid, line, markdown_tail, md_table, tail, tokens
 from costplan.report.screen import put
-from costplan.results.serving import Capacity, FleetOption, ServingConfig, Simulation, Spread
+from costplan.results.serving import Capacity, FleetOption, ServingConfig, ServingRun, Simulation, Spread
 from costplan.units import plural
 
 _STATISTICS = ("mean", "p50", "p90", "p95", "p99", "max")
@@ -91,11 +91,14 @@ def outcome_facts(run: Simulation) -> list[tuple[str, str]]:
     return rows
 
 
-def verdict_rows(run: Simulation) -> list[tuple[str, str, str]]:
+def verdict_rows(run: ServingRun) -> list[tuple[str, str, str]]:
     """(limit, value, met) of the SLO."""
     rows: list[tuple[str, str, str]] = []
     for each in run.slo:
-        shown = numbers.percent(each.value) if each.target.startswith("goodput") else seconds(each.value)
+        form, beyond = (numbers.percent, "under") if each.target.startswith("goodput") else (seconds, "over")
+        shown = form(each.value)
+        if not each.met and shown == form(each.limit):  # missed by less than is shown
+            shown += f", just {beyond}"
         rows.append((each.target, shown, "met" if each.met else "missed"))
     return rows
 

@@ -169,6 +169,8 @@ class Measurement(ServingRun, frozen=True, kw_only=True):
     output_exact_share: float | None
     token_chunk_ratio: float | None
     """Tokens per chunk with text; above 1 the gaps between chunks are longer than those between tokens."""
+    left_out: dict[str, int] = {}
+    """Rows of the trace that were not sent, by reason."""
     client: ClientFacts
     server: ServerFacts
     environment: dict[str, str]

@@ -101,6 +101,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     target: str
     value: float | None
+    limit: float
+    """Seconds, or a share for goodput."""
     met: bool
 
 

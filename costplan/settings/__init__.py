@@ -230,6 +230,7 @@ _PARSERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "max_gpus": (_count(least=1), "--max-gpus 64"),
     "price": (_one_of("on-demand", "reserved", "spot"), "--price reserved"),
     "url": (_text, "--url http://127.0.0.1:8000/v1"),
+    "known_as": (_text, "--as meta-llama/Llama-3.1-8B-Instruct"),
     "serve": (_text, "--serve meta-llama/Llama-3.1-8B-Instruct"),
     "quantization": (_text, "--quantization awq"),
     "serve_args": (_text, '--serve-args "--max-model-len 8192"'),

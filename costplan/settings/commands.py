@@ -127,6 +127,8 @@ class ReplaySettings:
     model: str | None = None
     serve: str | None = None
     """A model that costplan starts vLLM with."""
+    known_as: str | None = None
+    """The known model, or its config.json, that the server has under a name of its own."""
     quantization: str | None = None
     tp: int | None = None
     serve_args: str | None = None

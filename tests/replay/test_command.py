@@ -58,7 +58,7 @@ def measured(run: Run, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     return call
 
 
-def written(folder: Path, turns: list[tuple[float, str | None]]) -> str:
+def written(folder: Path, turns: list[tuple[float | None, str | None]]) -> str:
     """A trace of 40 tokens in and 8 out, half a second each, from (time, session)."""
     fixed = {"usage_source": "reported", "cache_read_input_tokens": 0, "input_tokens": 40, "output_tokens": 8}
     rows = [fixed | {"ts_offset_s": at, "session_id": session, "duration_s": 0.5} for at, session in turns]
@@ -282,6 +282,45 @@ def test_two_runs_with_one_salt_send_the_same_bodies(measured: Callable[..., dic
     assert found[0] == found[1] != found[2]
 
 
+def test_rows_without_a_time_are_sent_where_no_time_is_needed_and_missed_where_one_is(
+    run: Run, vllm: MockProcess, tmp_path: Path
+):
+    log = written(tmp_path, [(None, None), (0.0, None), (None, None), (0.1, None)])
+    fixed = ("replay", log, "-q", "--url", f"{vllm.url}/v1", "--out", str(tmp_path / "out"))
+    late = run(*fixed)
+    assert late.code == 1
+    assert late.err.splitlines()[0] == "error: 2 rows of the trace were not sent (2 without a time)"
+    assert "--concurrency 8" in late.err
+    for load in ("--concurrency", "--rate"):
+        assert run(*fixed, load, "4").code == 0
+        found = json.loads((tmp_path / "out/measurement.json").read_bytes())
+        assert found["requests"]["completed"] == 4 and found["left_out"] == {}
+    assert run(*fixed, "--requests", "2").code == 0  # no more was asked for
+
+
+def test_a_model_under_a_name_of_its_own_is_predicted_as_the_one_it_is(run: Run, vllm: MockProcess, tmp_path: Path):
+    fixed = ("replay", MOONCAKE, "--requests", "4", "--concurrency", "1", "--gpus", "1xA100", "-q")
+    fixed += ("--url", f"{vllm.url}/v1", "--out", str(tmp_path / "out"))
+    unknown = run(*fixed, "--json", "-")
+    assert unknown.code == 0 and "No prediction" in " ".join(json.loads(unknown.out)["warnings"])
+    known = json.loads(run(*fixed, "--json", "-", "--as", "llama-3.1-8b").out)
+    assert known["config"]["model"] == "meta-llama/Llama-3.1-8B-Instruct" and known["predicted"]
+    assert known["server"]["model"] == "mock"
+
+
+def test_requests_longer_than_the_server_takes_are_said_so(run: Run, tmp_path: Path):
+    with mock_server(model="mock", version="0.32.0", max_model_len=47) as server:
+        ran = run(
+            "replay", written(tmp_path, [(0.0, None)]), "-q", "--url", f"{server.url}/v1", "--out", str(tmp_path / "o")
+        )
+    assert "1 request over 47 tokens, the most that this server takes in one." in ran.out
+
+
+def test_a_mistyped_trace_leaves_no_folder(run: Run, vllm: MockProcess, tmp_path: Path):
+    ran = run("replay", "nowhere.jsonl", "-q", "--url", f"{vllm.url}/v1", "--out", str(tmp_path / "out"))
+    assert "nowhere.jsonl" in mistake(ran, 1)[0] and not (tmp_path / "out").exists()
+
+
 def test_a_missed_slo_is_exit_code_3(run: Run, vllm: MockProcess, tmp_path: Path):
     ran = run("replay", TINY, *FAST, "--url", f"{vllm.url}/v1", "--out", str(tmp_path / "out"), "--slo", "ttft.p50<1ms")
     assert ran.code == 3 and ran.err.splitlines()[0] == "error: the SLO is not met: ttft.p50<1ms"
@@ -332,12 +371,14 @@ def test_runs_of_two_loads_make_a_profile_that_the_next_run_is_predicted_with(ru
         )  # fmt: skip
         assert (light.code, heavy.code) == (0, 0), (light, heavy)
         assert heavy.err.startswith(f"{profile}: measured step times, largest error")
-        run("replay", *fixed, *where, "--concurrency", "6", "--out", str(tmp_path / "6"), "--profile", profile)
+        run("replay", AZURE, "--requests", "36", "-q", *where, "--concurrency", "6", "--out", str(tmp_path / "6"),
+            "--profile", profile)  # fmt: skip
     found = json.loads((tmp_path / "6/measurement.json").read_bytes())
     assert found["config"]["step_time"] == "measured" and found["predicted_basis"].startswith(
         "simulated, step times me"
     )
     figures = {each["figure"]: each["error_share"] for each in found["predicted"]}
+    assert "1 x A100" in found["usd_per_mtok"]["note"]
     assert abs(figures["tpot_s.p50"]) < 0.25  # a busy machine; the calibration's own tests are strict
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 from costplan.report.numbers import seconds
-from costplan.report.serving import capacity_markdown, rate, render_capacity, render_simulation
+from costplan.report.serving import capacity_markdown, rate, render_capacity, render_simulation, verdict_rows
 from costplan.report.serving import simulation_markdown as markdown
 from costplan.results import Assumption, Estimate, Input
 from costplan.results.serving import (
@@ -44,7 +44,8 @@ RUN = Simulation(
     duration_s=600.0, req_s=4.98, input_tok_s=2724.0, output_tok_s=1235.0, ttft_s=TIMES, tpot_s=TIMES, itl_s=TIMES,
     e2e_s=TIMES, queue_s=Spread(mean=0.0, p50=0.0, p90=0.0, p95=0.0, p99=0.00042, max=0.001), goodput_share=0.97,
     goodput_req_s=4.83, kv=KvFacts(peak_share=0.42, preemptions=1), prefix_hit_share=0.29,
-    slo=[Verdict(target="ttft.p95<1s", value=0.5, met=True), Verdict(target="goodput>0.99", value=0.97, met=False)],
+    slo=[Verdict(target="ttft.p95<1s", value=0.5, limit=1.0, met=True),
+        Verdict(target="goodput>0.99", value=0.97, limit=0.99, met=False)],
     saturated=False, sustainable_req_s=None, busy_share=0.93, replica_hours=0.33, mean_batch_tokens=64.0,
     basis="simulated", error_band={"e2e": 0.08, "itl": 0.07, "throughput": 0.1, "ttft": 0.15},
     error_source="published runs", assumptions=[Assumption(name="engine", value="vllm 0.15.1", origin="flag")],
@@ -96,9 +97,19 @@ def test_a_saturated_rate_reads_as_reviewed(golden: Golden) -> None:
     none = Spread()
     run = msgspec.structs.replace(
         RUN, ttft_s=none, tpot_s=none, itl_s=none, e2e_s=none, queue_s=none, saturated=True, sustainable_req_s=4.1,
-        goodput_share=None, goodput_req_s=None, slo=[Verdict(target="ttft.p95<1s", value=None, met=False)], warnings=[],
+        goodput_share=None, goodput_req_s=None, warnings=[],
+        slo=[Verdict(target="ttft.p95<1s", value=None, limit=1.0, met=False)],
     )  # fmt: skip
     golden("simulate/saturated.txt", screen(lambda console: render_simulation(run, console)))
+
+
+def test_a_limit_missed_by_less_than_is_shown_does_not_look_met() -> None:
+    late = Verdict(target="ttft.p95<1s", value=1.0001, limit=1.0, met=False)
+    few = Verdict(target="goodput>0.99", value=0.98999, limit=0.99, met=False)
+    run = msgspec.structs.replace(RUN, slo=[late, few])
+    assert verdict_rows(run) == [
+        ("ttft.p95<1s", "1.00 s, just over", "missed"), ("goodput>0.99", "99.0%, just under", "missed"),
+    ]  # fmt: skip
 
 
 def test_a_capacity_plan_reads_as_reviewed(golden: Golden) -> None:

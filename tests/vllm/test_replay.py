@@ -3,6 +3,7 @@
 import json
 import random
 from pathlib import Path
+from statistics import mean
 
 import msgspec
 from costplan.calibrate import About, fit_profile
@@ -13,8 +14,8 @@ from tests.vllm.conftest import BF16, ROOT, costplan, measured
 
 PROMPTS = 200
 ANSWER_TOKENS = 4
-NOISE = 0.15
-"""A run of half a minute on two shared cores: a repeat of it differs by that much."""
+NOISE = 0.25
+"""Repeats of a run of 20 seconds on two shared cores lie up to 25 % apart; docs/calibration.md has quieter figures."""
 
 
 def prompts(path: Path) -> Path:
@@ -63,18 +64,26 @@ def test_200_real_prompts_are_answered_and_counted_alike_on_both_sides(bf16: Ser
 def test_runs_at_1_and_16_in_flight_predict_those_at_4_and_32(bf16: Served, tmp_path: Path):
     trace, server = lengths(tmp_path / "lengths.jsonl"), ("--url", bf16.facts.url, "--model", BF16)
 
-    def run(in_flight: int, requests: int, *options: str | Path) -> Path:
-        folder = tmp_path / f"at-{in_flight}"
-        load = ("--concurrency", str(in_flight), "--requests", str(requests), "--out", folder, "--quiet")
+    def run(name: str, in_flight: int, requests: int, *options: str | Path) -> Path:
+        load = ("--concurrency", str(in_flight), "--requests", str(requests), "--out", tmp_path / name, "--quiet")
         costplan("replay", trace, *server, *load, *options)
-        return folder
+        return tmp_path / name
 
+    run("warm", 16, 32)  # the first steps of an engine are slower than any later one
+    before = [run("one", 1, 10), run("sixteen", 16, 32)]
+    first = {in_flight: run(f"at-{in_flight}", in_flight, 16 + in_flight) for in_flight in (4, 32)}
+    after = [run("one-again", 1, 10), run("sixteen-again", 16, 32)]  # a machine that drifts is met in the middle
     profile = tmp_path / "cpu.yaml"
-    run(8, 16)  # the first steps of an engine are slower than any later one
-    write_profile(fit_profile([run(1, 14), run(16, 48)], About(model=BF16)), profile)
-    for in_flight, requests in ((4, 28), (32, 80)):
-        found = measured(run(in_flight, requests, "--profile", profile))
-        errors = {each.figure: each.error_share for each in found.predicted}
-        print(in_flight, errors)
+    write_profile(fit_profile(before + after, About(model=BF16)), profile)
+    for in_flight in (4, 32):
+        found = measured(run(f"at-{in_flight}-again", in_flight, 16 + in_flight, "--profile", profile))
         assert found.predicted_basis and "step times measured" in found.predicted_basis
-        assert abs(errors["output_tok_s"] or 1) < NOISE and abs(errors["tpot_s.p50"] or 1) < NOISE, errors
+        predicted = {each.figure: each.predicted for each in found.predicted}
+        runs = [measured(first[in_flight]), found]
+        seen = {
+            "output_tok_s": mean(each.output_tok_s for each in runs),
+            "tpot_s.p50": mean(each.tpot_s.p50 or 0.0 for each in runs),
+        }
+        errors = {figure: (predicted[figure] or 0.0) / value - 1 for figure, value in seen.items()}
+        print(in_flight, errors)
+        assert max(map(abs, errors.values())) < NOISE, errors
