@@ -10,16 +10,16 @@ write of its first token.
 import argparse
 import hashlib
 import json
+import os
 import re
 import select
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,6 +32,8 @@ from costplan.results.measurement import ClientFacts
 from tests.replay.mock_server import MockProcess, mock_server
 
 TTFT_MS, ITL_MS, TOKENS = 100, 20, 50
+ROOT = Path(__file__).resolve().parents[1]
+Call = Callable[..., str]
 PARTS = ("bias", "lateness", "ceiling", "peers")
 
 
@@ -148,26 +150,77 @@ def raw_client(url: str, bodies: list[bytes], concurrency: int) -> float:
 
 
 def peers() -> None:
-    """The same closed loop by other tools, where they are installed."""
-    print("peers, 50 in flight, 300 requests: reported mean TTFT, ms")
-    common = ["--num-prompts", "300", "--max-concurrency", "50"]
-    for name, module, command, pattern in (
-        ("vllm bench serve", "vllm", ["vllm", "bench", "serve", "--backend", "openai", "--model", "mock",
-         "--dataset-name", "random", "--random-input-len", "16", "--random-output-len", str(TOKENS), *common,
-         "--base-url"],
-         r"Mean TTFT \(ms\):\s+([\d.]+)"),
-        ("aiperf", "aiperf", ["aiperf", "profile", "-m", "mock", "--endpoint-type", "completions", "--streaming",
-         "--concurrency", "50", "--request-count", "300", "--url"], r"Time to First Token[^\d]*([\d.]+)"),
-        ("guidellm", "guidellm", ["guidellm", "run", "--profile", "kind=concurrent,rate=50", "--max-requests", "300",
-         "--target"], r"TTFT[^\d]*([\d.]+)"),
-    ):  # fmt: skip
-        if find_spec(module) is None or shutil.which(command[0]) is None:
+    """The same closed loop by other tools: vLLM's own from `make vllm`, others from .benchmarks/peer-NAME (a venv)."""
+    print(f"peers, 50 in flight, 300 requests, truth TTFT {TTFT_MS} ms: reported means in ms")
+    names = ("vllm bench serve", "aiperf", "guidellm")
+    pythons = (ROOT / ".venv-vllm/bin/python", ROOT / ".benchmarks/peer-aiperf/bin/python")
+    pythons += (ROOT / ".benchmarks/peer-guidellm/bin/python",)
+    for name, python, reported in zip(names, pythons, (_vllm, _aiperf, _guidellm), strict=True):
+        if not python.exists():
             print(f"{name:<18} not installed: left out")
             continue
-        with mock_server(ttft_ms=TTFT_MS, itl_ms=ITL_MS, tokens=TOKENS) as server:
-            done = subprocess.run([*command, server.url], capture_output=True, text=True, check=False, timeout=300)
-        found = re.search(pattern, done.stdout)
-        print(f"{name:<18} {found[1] if found else f'no figure (exit code {done.returncode})'}")
+        with TemporaryDirectory() as folder, mock_server(ttft_ms=TTFT_MS, itl_ms=ITL_MS, tokens=TOKENS) as server:
+            environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": _tokenizer_cache(folder)}
+
+            def call(*command: str, environment: dict[str, str] = environment, folder: str = folder) -> str:
+                done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, cwd=folder)
+                return done.stdout
+
+            found = reported(call, python, server.url, Path(folder))
+            true = np.mean([each["first_s"] - each["arrival_s"] for each in server.stats()["requests"]]) * 1e3
+        print(f"{name:<18} TTFT {found[0]:.1f}, TPOT {found[1]:.2f}, the server's own TTFT {true:.1f}")
+
+
+def _tokenizer_cache(folder: str) -> str:
+    """A Hugging Face cache that holds the tokenizer of the tests' model as `local/model`."""
+    place = Path(folder) / "hf/hub/models--local--model"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs/main").write_text("0" * 40)
+    (place / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    for file in (ROOT / ".venv-vllm/models/smollm2-135m").glob("*.json"):
+        shutil.copy(file, place / "snapshots" / ("0" * 40))
+    return str(Path(folder) / "hf")
+
+
+def _vllm(call: Call, python: Path, url: str, folder: Path) -> tuple[float, float]:
+    # the CPU wheel has no metadata under the name that the `vllm` command asks for
+    program = (
+        "from vllm.benchmarks.serve import add_cli_args, main\n"
+        "from vllm.utils.argparse_utils import FlexibleArgumentParser\n"
+        "parser = FlexibleArgumentParser(); add_cli_args(parser); main(parser.parse_args())"
+    )
+    said = call(
+        str(python), "-c", program, "--backend", "openai", "--model", "mock", "--tokenizer", "local/model",
+        "--dataset-name", "random", "--random-input-len", "16", "--random-output-len", str(TOKENS), "--ignore-eos",
+        "--num-prompts", "300", "--max-concurrency", "50", "--base-url", url,
+    )  # fmt: skip
+    ttft, tpot = (re.search(rf"Mean {name} \(ms\):\s+([\d.]+)", said) for name in ("TTFT", "TPOT"))
+    return (float(ttft[1]), float(tpot[1])) if ttft and tpot else (np.nan, np.nan)
+
+
+def _aiperf(call: Call, python: Path, url: str, folder: Path) -> tuple[float, float]:
+    call(
+        str(python.with_name("aiperf")), "profile", "-m", "mock", "--tokenizer", "local/model", "--endpoint-type",
+        "completions", "--streaming", "--synthetic-input-tokens-mean", "16", "--output-tokens-mean", str(TOKENS),
+        "--extra-inputs", "ignore_eos:true", "--concurrency", "50", "--request-count", "300", "--ui", "none",
+        "--url", url,
+    )  # fmt: skip
+    found = json.loads(next(folder.glob("artifacts/*/profile_export_aiperf.json")).read_bytes())
+    return found["time_to_first_token"]["avg"], found["inter_token_latency"]["avg"]
+
+
+def _guidellm(call: Call, python: Path, url: str, folder: Path) -> tuple[float, float]:
+    said = call(
+        str(python.with_name("guidellm")), "run", "--backend", f"kind=openai_http,target={url},model=mock",
+        "--profile", "kind=concurrent,streams=50", "--tokenizer", "kind=huggingface_auto,model=local/model",
+        "--data", f"kind=synthetic_text,prompt_tokens=16,output_tokens={TOKENS}",
+        "--constraint", "kind=max_requests,count=300", "--disable-progress",
+    )  # fmt: skip
+    # | strategy | latency: mean, median, p95 | TTFT: the same | TTFOT | ITL | TPOT |
+    table = said.partition("Request Latency Statistics")[2]
+    row = next((line for line in table.splitlines() if line.startswith("| concurrent@50")), "|" * 12)
+    cells = [cell.split("±")[0].strip() or "nan" for cell in row.split("|")]
+    return float(cells[5]), float(cells[11])
 
 
 def run(server: MockProcess, due_s: np.ndarray[Any, Any], load: Load, tokens: int) -> Ran:
