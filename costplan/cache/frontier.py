@@ -13,6 +13,7 @@ from costplan.cache.near import Near
 from costplan.cache.read import Ints, Mask, Requests
 from costplan.levers.response_cache import lookup_nanos, store_nanos_per_output_token
 from costplan.settings import CacheSettings
+from costplan.similarity.guard import DEFAULT_THRESHOLD
 from costplan.similarity.replay import Served, Setting, replay
 from costplan.units import NANOS_PER_USD, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
@@ -22,7 +23,7 @@ TTLS_S = (float(SECONDS_PER_HOUR), float(SECONDS_PER_DAY), 7.0 * SECONDS_PER_DAY
 CPU_USD_PER_HOUR = 0.045
 """One vCPU of a compute instance, on demand (AWS c7i.large, us-east-1, list price, checked 2026-11)."""
 _TEXTS_PER_CPU_S = {"static": 14_500, "minilm": 266}
-"""Measured on one x86 thread, 13 words a text."""
+"""Measured on one x86 thread, 13 words a text. Vectors of your own count as minilm."""
 _VECTOR_OUTPUT_TOKENS = 4 * 256 / 4.5
 """256 float32 take the room of so many tokens of an answer."""
 
@@ -57,9 +58,14 @@ class Tally:
         return (self.saved_nanos - self.cost_nanos) / NANOS_PER_USD
 
 
+def embed_s(embedder: str) -> float:
+    """Seconds of one core to embed a prompt."""
+    return 1 / _TEXTS_PER_CPU_S[embedder]
+
+
 def settings_of(chosen: CacheSettings) -> list[Setting]:
     """Strictest first within each TTL, the exact cache before all."""
-    thresholds = {EXACT, *THRESHOLDS} | ({chosen.threshold} if chosen.threshold is not None else set())
+    thresholds = {EXACT, round(DEFAULT_THRESHOLD, 4), *THRESHOLDS} | ({chosen.threshold} if chosen.threshold is not None else set())
     base = Setting(threshold=EXACT, policy=chosen.ttl_policy, capacity=chosen.capacity)
     return [
         replace(base, threshold=threshold, ttl_s=ttl)
@@ -112,7 +118,7 @@ def running_nanos(
     store = store_nanos_per_output_token(setting.ttl_s)
     cost = lookup_nanos() + np.where(kind == 0, store * columns["output_tokens"], 0.0)
     if setting.threshold <= 1:
-        embed_nanos = CPU_USD_PER_HOUR / SECONDS_PER_HOUR / _TEXTS_PER_CPU_S[embedder] * NANOS_PER_USD
+        embed_nanos = CPU_USD_PER_HOUR / SECONDS_PER_HOUR * embed_s(embedder) * NANOS_PER_USD
         cost += np.where((kind == 0) | (kind == 3), lookup_nanos() + embed_nanos, 0.0)
         cost += np.where(kind == 0, store * _VECTOR_OUTPUT_TOKENS, 0.0)
     return cost * columns["weight"]

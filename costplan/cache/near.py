@@ -62,7 +62,8 @@ def near(requests: Requests, settings: CacheSettings, vectors: Vectors, scope: s
     text = requests.text[first].astype(np.int64)
     keys = requests.context[text]
     if scope == "user":
-        keys = (keys ^ requests.columns["user"][first]) * _MIX
+        user = requests.columns["user"][first]
+        keys = (keys ^ np.where(user == 0, (first + 1).astype(np.uint64) * _MIX, user)) * _MIX
     least = min(LEAST, settings.threshold or LEAST)
     cascade = settings.embedder == "minilm" and settings.embeddings is None
     graph = neighbours(vectors[text], keys, min(_CASCADE_LEAST, least) if cascade else least)
@@ -78,11 +79,12 @@ def near(requests: Requests, settings: CacheSettings, vectors: Vectors, scope: s
 
 
 def _nodes(requests: Requests, scope: str) -> tuple[NDArray[np.int32], Ints]:
-    """(node of each request, first request of each node)."""
+    """(node of each request, first request of each node). Nobody shares the answers of a request without a user."""
     key: Ints = requests.text.astype(np.int64)
     if scope == "user":
         users: Keys = requests.columns["user"]
         _, number = np.unique(users, return_inverse=True)
+        number = np.where(users == 0, number.max() + 1 + np.arange(len(users)), number)
         key = key * (int(number.max()) + 1) + number
     _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
     order = np.argsort(first)

@@ -50,8 +50,12 @@ class Requests:
     log: Log
     settled: int
     """Requests of the log, eligible or not."""
+    calls: float
+    """That the settled requests stand for, where the log is a sample."""
     total_nanos: int
     """What they all cost."""
+    unpriced: int
+    """Eligible requests without a price."""
     ineligible: dict[str, int]
     """By the first reason that holds."""
     columns: dict[str, NDArray[Any]]
@@ -98,12 +102,12 @@ def read_requests(paths: list[str], settings: CacheSettings, work: Path, report:
     parts = [priced_rows(job) for job in _jobs(log, settings, work)]
     settled = sum(len(part["gid"]) for part in parts)
     sites = _site_names(log, parts)
-    reasons = [_reason(part, settings.scope) for part in parts]
+    reasons = [_reason(part) for part in parts]
     why = np.concatenate([codes for codes, _ in reasons])
     names = reasons[0][1]
     ineligible = {name: count for code, name in enumerate(names, 1) if (count := int((why == code).sum()))}
     columns = {name: np.concatenate([part[name] for part in parts]) for name in _COLUMNS}
-    total = int(columns["cost"].sum())
+    total, calls = int(columns["cost"].sum()), float(columns["weight"].sum())
     columns["row"] = np.arange(settled)
     rows = np.flatnonzero(why == 0)
     if not len(rows):
@@ -121,7 +125,7 @@ def read_requests(paths: list[str], settings: CacheSettings, work: Path, report:
     firsts = columns["row"][first[order]]
     told = _texts(log, columns["row"], firsts, work / "answers", report)
     return Requests(
-        log=log, settled=settled, total_nanos=total, ineligible=ineligible, columns=columns, text=rank[text],
+        log=log, settled=settled, calls=calls, total_nanos=total, unpriced=int((~columns["priced"]).sum()), ineligible=ineligible, columns=columns, text=rank[text],
         texts=told.texts, first=firsts, context=told.context, ids=told.ids, answers=work / "answers",
         answer_end=told.ends, answer_rank=told.rank, sites=sites, relative=bool(columns.pop("relative").any()),
     )  # fmt: skip
@@ -147,13 +151,12 @@ def _jobs(log: Log, settings: CacheSettings, work: Path) -> list[CostJob]:
     ]  # fmt: skip
 
 
-def _reason(rows: dict[str, Any], scope: str) -> tuple[NDArray[np.int8], list[str]]:
+def _reason(rows: dict[str, Any]) -> tuple[NDArray[np.int8], list[str]]:
     """(number of the first reason why a row is not eligible, 0 = it is; the reasons from number 1 on)."""
     reasons: list[tuple[str, Mask]] = [("failed calls", ~rows["ok"]), ("answered by a gateway's cache", rows["gateway"])]
     reasons += [(name, (rows["cacheable"] & bit) != 0) for bit, name in _WHY]
     reasons += [
         ("text cut or masked", rows["text_state"] != TextState.FULL), ("without a time", ~rows["has_time"]),
-        ("without a user (--scope user)", (rows["user"] == 0) & (scope == "user")),
     ]  # fmt: skip
     why = np.zeros(len(rows["ok"]), np.int8)
     for code, (_, where) in enumerate(reasons, 1):

@@ -208,6 +208,7 @@ class CacheSettings:
     embedder: Literal["static", "minilm"] = "static"
     embeddings: Path | None = None
     labels: Path | None = None
+    month_requests: float | None = None
     show_text: bool = False
     seed: int = 0
     workers: int = 0
