@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from costplan.cache.choose import Chosen, choose, frontier_rows
+from costplan.cache.choose import Chosen, choose, frontier_rows, headline_ttl_s
 from costplan.cache.export import HIT_COLUMNS, configuration, hit_rows
 from costplan.cache.facts import clusters, growth, latency, leaders, scope_row, site_rows
 from costplan.cache.frontier import EXACT, Tally, embed_s, run, settings_of, tally
 from costplan.cache.labelled import encode_rows, label_rows, population
-from costplan.cache.near import LONG_CHARS, Near, near, vectors_of
+from costplan.cache.near import Near, near, vectors_of
 from costplan.cache.read import Progress, Requests, read_requests
 from costplan.cache.tell import assumptions, next_step, warnings
 from costplan.cache.wrong import Evidence, evidence
@@ -87,7 +87,7 @@ def _run(case: _Case, wanted: Wanted, report: Progress) -> Done:
     for index, setting in enumerate(grid, 1):
         tallies.append(tally(case.requests, case.near, setting, case.embedder))
         report("settings", index, len(grid))
-    people = population(case.near, tallies)
+    people = population(case.near, [each for each in tallies if each.setting.ttl_s == headline_ttl_s(case.settings)])
     told = evidence(case.requests, case.near, people, tallies, case.settings)
     rows = frontier_rows(tallies, told.bounds, case.requests.n, case.settings)
     chosen = choose(rows, told.bounds, case.settings, told.basis)
@@ -153,7 +153,7 @@ def _document(
             max_wrong=settings.max_wrong, penalty=settings.penalty,
         ),
         clusters=clusters(requests, case.near, leader, case.vectors, settings.show_text),
-        growth=growth(requests, leader, rows[shown].hit_share), latency=latency(
+        growth=growth(leader), latency=latency(
             requests, served, embed_s(case.embedder) if grid[chosen.index].threshold <= 1 else 0.0
         ),
         guard=GuardFacts(

@@ -23,6 +23,14 @@ class Chosen:
     headline: str
 
 
+def headline_ttl_s(settings: CacheSettings) -> float:
+    """The TTL among whose settings one is recommended, and whose hits are labelled: --ttl, else an hour.
+
+    Longer ones hit more, but nothing here says that answers last.
+    """
+    return settings.ttl or float(SECONDS_PER_HOUR)
+
+
 def frontier_rows(
     tallies: list[Tally], bounds: list[Bound | None], requests: int, settings: CacheSettings
 ) -> list[FrontierRow]:
@@ -49,8 +57,8 @@ def frontier_rows(
 
 
 def choose(rows: list[FrontierRow], bounds: list[Bound | None], settings: CacheSettings, basis: WrongBasis) -> Chosen:
-    """Among the settings of one TTL: --ttl, else an hour. Longer ones hit more, but nothing says that answers last."""
-    ttl_s = settings.ttl or float(SECONDS_PER_HOUR)
+    """Among the settings of one TTL."""
+    ttl_s = headline_ttl_s(settings)
     mine = [index for index, row in enumerate(rows) if row.ttl_s == ttl_s]
     exact, semantic = mine[0], mine[1:]
     best = None

@@ -12,6 +12,7 @@ from costplan.cache.near import Near
 from costplan.cache.read import Ints, Requests
 from costplan.levers.latency import LOOKUP_S
 from costplan.results.cache import ClusterRow, Growth, LatencyEffect, ScopeRow, SiteRow
+from costplan.similarity import growth as growing
 from costplan.similarity.embed import Vectors
 from costplan.similarity.labels import Bound
 from costplan.similarity.replay import Served, Setting
@@ -21,15 +22,27 @@ _TOP = 10
 _FOREVER_S = 1e5 * SECONDS_PER_DAY
 
 
-def leaders(near: Near, setting: Setting) -> Ints:
+def leaders(near: Near, setting: Setting) -> NDArray[np.int32]:
     """(n,) the node whose answer a cache that forgets nothing would serve: requests of one intent share one."""
     served = run(near, replace(setting, ttl_s=_FOREVER_S, capacity=None))
-    own = near.events.text.astype(np.int64)
-    return np.where(served.source >= 0, own[np.maximum(served.source, 0)], own)
+    return growing.clusters(near.events.text, served.source)
+
+
+def growth(leader: NDArray[np.int32]) -> Growth:
+    """Hits of a cache that forgets nothing, on this log and on more of the same."""
+    found = growing.growth(leader)
+    if found.kind == "drift":
+        note = "what is asked drifts over the log, so nothing is said about more traffic"
+        return Growth(cold_share=found.cold_share, steady_share=None, doubled_share=None, note=note)
+    doubled = growing.expected_share(growing.basis(leader, found.kind), len(leader))
+    note = "of a cache that forgets nothing; not told beyond twice the log"
+    if found.kind == "bursts":
+        note += "; repeats come in bursts, so stretches of the log are counted"
+    return Growth(cold_share=found.cold_share, steady_share=found.steady_share, doubled_share=doubled, note=note)
 
 
 def clusters(
-    requests: Requests, near: Near, leader: Ints, vectors: Vectors, show_text: bool
+    requests: Requests, near: Near, leader: NDArray[np.int32], vectors: Vectors, show_text: bool
 ) -> list[ClusterRow]:
     """The intents asked most often, each by its medoid: the prompt with the largest sum of cosines to all requests."""
     columns = requests.columns
@@ -140,8 +153,9 @@ def latency(requests: Requests, served: Served, embed_s: float) -> LatencyEffect
     before = duration[known] / MICROS_PER_SECOND
     after = np.where(served.source[known] >= 0, 0.0, before) + lookup
     ends = [float(each) for values in (before, after) for each in np.percentile(values, (50, 95), method="inverted_cdf")]
-    note = f"a lookup takes {1000 * LOOKUP_S:g} ms (assumed) and {1000 * embed_s:.2g} ms to embed (measured); "
-    note += "calls that miss wait for it too"
+    note = f"a lookup takes {1000 * LOOKUP_S:g} ms (assumed)"
+    note += f" and {1000 * embed_s:.2g} ms to embed (measured)" if embed_s else ""
+    note += "; calls that miss wait for it too"
     return LatencyEffect(
         before_p50_s=ends[0], before_p95_s=ends[1], after_p50_s=ends[2], after_p95_s=ends[3], lookup_s=lookup, note=note
     )  # fmt: skip

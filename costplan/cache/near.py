@@ -12,7 +12,7 @@ from costplan.cache.read import Ints, Keys, Mask, Requests
 from costplan.settings import CacheSettings
 from costplan.similarity import embed
 from costplan.similarity.embed import Vectors
-from costplan.similarity.graph import Graph, neighbours, rescored
+from costplan.similarity.graph import Audit, Graph, approximate, rescored
 from costplan.similarity.guard import guarded
 from costplan.similarity.replay import Events
 
@@ -36,6 +36,8 @@ class Near:
     """(E,) index into guard.REASONS."""
     short: Mask
     """(E,) both prompts are short enough to compare."""
+    audit: Audit
+    """How many edges an approximate graph lacks; exact up to 200,000 prompts of one context."""
 
     @property
     def passes(self) -> Mask:
@@ -66,7 +68,7 @@ def near(requests: Requests, settings: CacheSettings, vectors: Vectors, scope: s
         keys = (keys ^ np.where(user == 0, (first + 1).astype(np.uint64) * _MIX, user)) * _MIX
     least = min(LEAST, settings.threshold or LEAST)
     cascade = settings.embedder == "minilm" and settings.embeddings is None
-    graph = neighbours(vectors[text], keys, min(_CASCADE_LEAST, least) if cascade else least)
+    graph, audit = approximate(vectors[text], keys, min(_CASCADE_LEAST, least) if cascade else least)
     if cascade:
         graph = rescored(graph, _minilm(requests, graph, text), least)
     texts = [requests.texts[index] for index in text.tolist()]
@@ -74,7 +76,7 @@ def near(requests: Requests, settings: CacheSettings, vectors: Vectors, scope: s
     owner = np.repeat(np.arange(graph.texts), np.diff(graph.offsets))
     return Near(
         events=Events(text=node, time_us=requests.columns["time_us"]), graph=graph, node_text=text,
-        objection=guarded(graph, texts), short=is_short[owner] & is_short[graph.neighbour],
+        objection=guarded(graph, texts), short=is_short[owner] & is_short[graph.neighbour], audit=audit,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from costplan.cache.choose import headline_ttl_s
 from costplan.cache.frontier import Tally
 from costplan.cache.labelled import Labels, Population, read_labels
 from costplan.cache.near import Near
@@ -58,7 +59,7 @@ def evidence(
     labels = read_labels(settings.labels, people)
     bounds = [
         wrong_share(labels.sample, labels.wrong, people.weight(near, tally.edges, tally.times), labels.given)
-        if tally.setting.threshold <= 1 else None
+        if tally.setting.threshold <= 1 and tally.setting.ttl_s == headline_ttl_s(settings) else None
         for tally in tallies
     ]  # fmt: skip
     given, wrong = int(labels.given.sum()), int((labels.wrong & labels.given).sum())

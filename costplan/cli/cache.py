@@ -1,7 +1,7 @@
 """`costplan cache`: settings, one call, one report, the files that were asked for."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -107,3 +107,16 @@ def cache(
         render_cache(done.document, console(), verbose=verbose)
     for note in done.notes:
         typer.echo(note, err=True)
+
+
+def _pairs(path: Path, settings: Any, json_: str | None) -> None:
+    """The shares of labelled pairs that the guard and a threshold serve."""
+    from costplan.cache.pairs import judge_pairs
+    from costplan.report.cache import pairs_lines
+    from costplan.results.cache import cache_json
+
+    document = judge_pairs(path, settings)
+    if json_:
+        output(json_, cache_json(document))
+    if json_ != "-":
+        typer.echo("\n".join(pairs_lines(document)))

@@ -25,12 +25,12 @@ def verdict(document: Cache) -> str:
     net = numbers.money(row.net_usd)
     hits = f"{numbers.percent(row.hit_share)} of the requests"
     if row.threshold is not None and row.verified:
-        text = f"A semantic cache at {row.threshold:g} pays: it answers {hits} and saves {net} of "
+        text = f"A semantic cache at {cosine(row.threshold)} pays: it answers {hits} and saves {net} of "
         text += f"{numbers.money(document.eligible_usd)}; at most {numbers.percent(row.wrong_upper)} of its semantic hits "
         return text + "are wrong (95%)."
     if row.threshold is not None:
         why = chosen.reason.partition(": ")[2].partition(";")[0]
-        return f"A semantic cache at {row.threshold:g} would answer {hits} ({net}), but it is {why or 'not verified'}."
+        return f"A semantic cache at {cosine(row.threshold)} would answer {hits} ({net}), but it is {why or 'not verified'}."
     if document.headline == "no cache":
         text = f"No cache pays: an exact one answers {hits} and changes the bill by {net}"
     else:
@@ -42,7 +42,14 @@ def verdict(document: Cache) -> str:
     known = "nothing says how many of these are wrong" if more.wrong_upper is None else (
         f"up to {numbers.percent(more.wrong_upper)} of its semantic hits may be wrong"
     )  # fmt: skip
-    return f"{text}. Potential: {added} more at {more.threshold:g}, but {known}."
+    return f"{text}. Potential: {added} more at {cosine(more.threshold)}, but {known}."
+
+
+def cosine(threshold: float | None) -> str:
+    """`0.80`, `0.985`"""
+    if threshold is None:
+        return "exact only"
+    return f"{threshold:.2f}" if round(threshold, 2) == threshold else f"{threshold:g}"
 
 
 def frontier_cells(row: FrontierRow, document: Cache) -> list[str]:
@@ -57,7 +64,7 @@ def frontier_cells(row: FrontierRow, document: Cache) -> list[str]:
     else:
         per_1k = numbers.UNKNOWN if row.wrong_per_1k_requests is None else f"{row.wrong_per_1k_requests:.2g}"
     return [
-        "exact only" if row.threshold is None else f"{row.threshold:g}", numbers.percent(row.hit_share),
+        cosine(row.threshold), numbers.percent(row.hit_share),
         numbers.percent(row.hit_share_unguarded), numbers.percent(row.hit_token_share),
         numbers.percent(row.hit_usd_share), numbers.count(row.semantic_hits), *wrong, per_1k,
         numbers.money(row.net_usd), "potential" if is_potential else told,
@@ -76,7 +83,7 @@ def facts(document: Cache) -> list[tuple[str, str]]:
     month = chosen.net_usd_month
     per_month = month.note if month.value is None else f"{numbers.money(month.value)} {numbers.interval(month)} a month"
     hits = f"{numbers.percent(chosen.hit_share.value)} {_span(document)}, {numbers.percent(chosen.second_half_hit_share)}"
-    setting = f"{'exact' if row.threshold is None else f'cosine {row.threshold:g}'}, TTL {format_duration(row.ttl_s)} "
+    setting = f"{'' if row.threshold is None else 'cosine '}{cosine(row.threshold)}, TTL {format_duration(row.ttl_s)} "
     setting += f"({row.policy}), {'unlimited' if row.capacity is None else plural(row.capacity, 'entry')[:-1] + 'ies'}"
     found = [
         ("Setting", f"{setting}, {document.scope}; {chosen.reason}"),
@@ -87,9 +94,9 @@ def facts(document: Cache) -> list[tuple[str, str]]:
     same = {row.ttl_s: row for row in document.frontier if row.threshold == _told(document).threshold}
     if len(same) > 1:
         parts = [f"{format_duration(ttl)} {numbers.percent(each.hit_share)}" for ttl, each in sorted(same.items())]
-        found.append(("TTL", f"hits at {_name(_told(document))}: {', '.join(parts)}; nothing here says if answers last"))
+        found.append(("TTL", f"hits at {cosine(_told(document).threshold)}: {', '.join(parts)}; nothing here says if answers last"))
     scopes = [f"{each.scope} {numbers.percent(each.hit_share)}" for each in document.by_scope]
-    found.append(("Shared", f"hits at {_name(_told(document))}: {', '.join(scopes)}"))
+    found.append(("Shared", f"hits at {cosine(_told(document).threshold)}: {', '.join(scopes)}"))
     steady = "" if growth.steady_share is None else f", next request {numbers.percent(growth.steady_share)}"
     doubled = "" if growth.doubled_share is None else f", twice the log {numbers.percent(growth.doubled_share)}"
     found.append(("Growth", f"this log {numbers.percent(growth.cold_share)}{steady}{doubled}; {growth.note}"))
@@ -108,17 +115,13 @@ def breaks(document: Cache) -> str:
     told = f"; the guard refuses {refused:,} of {plural(guard.pairs, 'close pair')}"
     if row.threshold is None or row.wrong_per_1k_requests is None:
         return document.wrong_note + told
-    text = f"at {row.threshold:g} about {row.wrong_per_1k_requests:.2g} wrong answers in 1,000 requests, "
+    text = f"at {cosine(row.threshold)} about {row.wrong_per_1k_requests:.2g} wrong answers in 1,000 requests, "
     text += f"{numbers.percent(row.wrong_share)} [{numbers.percent(row.wrong_low)} … {numbers.percent(row.wrong_high)}] "
     return f"{text}of the semantic hits ({document.wrong_basis}: {document.wrong_note}){told}"
 
 
 def _told(document: Cache) -> FrontierRow:
     return document.potential or document.recommended.row
-
-
-def _name(row: FrontierRow) -> str:
-    return "exact only" if row.threshold is None else f"{row.threshold:g}"
 
 
 def _span(document: Cache) -> str:
