@@ -54,7 +54,7 @@ def run_cache(
 ) -> Done:
     """Raises CostplanError for files that are no log, logs without a request to cache, and labels of other pairs."""
     with tempfile.TemporaryDirectory(prefix="costplan-") as folder:
-        tell = report or (lambda stage, done, total: None)
+        tell = report or _silent
         requests = read_requests(paths, settings, Path(folder), tell)
         return _run(_Case(requests, settings, origins, *_near(requests, settings)), wanted, tell)
 
@@ -74,6 +74,10 @@ class _Case:
     def embedder(self) -> str:
         """Whose time an embedding takes."""
         return "static" if self.settings.embedder == "static" and self.settings.embeddings is None else "minilm"
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """No progress wanted."""
 
 
 def _near(requests: Requests, settings: CacheSettings) -> tuple[Near, NDArray[np.float32], str]:
@@ -116,16 +120,22 @@ def _sample(case: _Case, people: Any, sample: tuple[int, Path], bound: float) ->
     n, path = sample
     if not len(people.key):
         raise CostplanError(
-            "there is nothing to label: no setting serves a prompt for another one", hint="the exact cache needs no labels"
-        )  # fmt: skip
+            "there is nothing to label: no setting serves a prompt for another one",
+            hint="the exact cache needs no labels",
+        )
     found = label_rows(case.requests, people, n, case.settings.seed)
-    note = f"{path}: {len(found):,} pairs to label, with prompts and answers in plain text; if all are right, at most "
-    note += f"{bound:.1%} of the semantic hits are wrong (95%). Fill same_answer with yes or no, then --labels {path}"
+    note = f"{path}: {len(found):,} pairs to label, with prompts and answers in plain text; "
+    if len(found) == len(people.key):
+        note += "these are all there are"
+    else:
+        note += f"if all are right, at most {bound:.1%} of the semantic hits are wrong (95%)"
+    note += f". Fill same_answer with yes or no, then --labels {path}"
     return (path, encode_rows(path, found, list(found[0]))), note
 
 
 def _document(
-    case: _Case, grid: list[Setting], rows: list[FrontierRow], chosen: Chosen, told: Evidence, served: Served, bound: float
+    case: _Case, grid: list[Setting], rows: list[FrontierRow], chosen: Chosen, told: Evidence, served: Served,
+    bound: float,
 ) -> Cache:  # fmt: skip
     requests, settings, columns = case.requests, case.settings, case.requests.columns
     shown = chosen.index if chosen.potential is None else chosen.potential
@@ -184,7 +194,8 @@ def _choice(case: _Case, row: FrontierRow, chosen: Chosen, served: Served, setti
     saved_per_hit = row.saved_usd / row.hits if row.hits else 0.0
     return CacheChoice(
         row=row, chosen_by="user" if chosen.by_user else "costplan", reason=chosen.reason, hit_share=hit_share,
-        hit_usd_share=share(columns["cost"], row.hit_usd_share)[0], net_usd_month=month.estimate(hours, net, "simulated"),
+        hit_usd_share=share(columns["cost"], row.hit_usd_share)[0],
+        net_usd_month=month.estimate(hours, net, "simulated"),
         design_effect=effect,
         break_even_hit_share=row.cost_usd / case.requests.n / saved_per_hit if saved_per_hit > 0 else None,
         second_half_hit_share=float(weight[hit[half:]].sum() / weight.sum()),
@@ -205,5 +216,3 @@ def _month(
     saved = np.bincount(of, np.where(hit, columns["cost"], 0))
     rest = row.net_usd * NANOS_PER_USD - saved.sum()
     return month, hours, np.rint(saved + rest * np.bincount(of) / len(of)).astype(np.int64)
-
-

@@ -103,5 +103,3 @@ def _why_exact(rows: list[FrontierRow], semantic: list[int], basis: WrongBasis, 
     if not any(rows[index].verified for index in semantic):
         return f"no semantic setting stays within {settings.max_wrong:.1%} wrong hits at the 95% bound"
     return "semantic hits within the bound save less than they cost"
-
-

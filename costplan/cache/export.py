@@ -1,5 +1,4 @@
-"""What leaves beside the document: one row per would-be hit, and a configuration for caches that exist; decides nothing.
-"""
+"""What leaves beside the document: one row per would-be hit, a configuration for real caches; decides nothing."""
 
 from typing import Any
 
@@ -70,4 +69,3 @@ def _distance(threshold: float) -> float:
 def _thresholds(row: FrontierRow) -> dict[str, float]:
     assert row.threshold is not None
     return {"threshold_cosine": row.threshold, "threshold_distance": _distance(row.threshold)}
-

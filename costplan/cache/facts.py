@@ -1,5 +1,4 @@
-"""What people ask beside the frontier: which intents repeat, which call sites pay, how latency changes; picks no setting.
-"""
+"""What people ask beside the frontier: which intents repeat, which call sites pay, how latency changes; picks no setting."""
 
 from dataclasses import replace
 from typing import Any
@@ -152,7 +151,9 @@ def latency(requests: Requests, served: Served, embed_s: float) -> LatencyEffect
         )  # fmt: skip
     before = duration[known] / MICROS_PER_SECOND
     after = np.where(served.source[known] >= 0, 0.0, before) + lookup
-    ends = [float(each) for values in (before, after) for each in np.percentile(values, (50, 95), method="inverted_cdf")]
+    ends = [
+        float(each) for values in (before, after) for each in np.percentile(values, (50, 95), method="inverted_cdf")
+    ]
     note = f"a lookup takes {1000 * LOOKUP_S:g} ms (assumed)"
     note += f" and {1000 * embed_s:.2g} ms to embed (measured)" if embed_s else ""
     note += "; calls that miss wait for it too"

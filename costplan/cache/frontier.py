@@ -65,7 +65,9 @@ def embed_s(embedder: str) -> float:
 
 def settings_of(chosen: CacheSettings) -> list[Setting]:
     """Strictest first within each TTL, the exact cache before all."""
-    thresholds = {EXACT, round(DEFAULT_THRESHOLD, 4), *THRESHOLDS} | ({chosen.threshold} if chosen.threshold is not None else set())
+    thresholds = {EXACT, round(DEFAULT_THRESHOLD, 4), *THRESHOLDS} | (
+        {chosen.threshold} if chosen.threshold is not None else set()
+    )
     base = Setting(threshold=EXACT, policy=chosen.ttl_policy, capacity=chosen.capacity)
     return [
         replace(base, threshold=threshold, ttl_s=ttl)

@@ -153,7 +153,10 @@ def _jobs(log: Log, settings: CacheSettings, work: Path) -> list[CostJob]:
 
 def _reason(rows: dict[str, Any]) -> tuple[NDArray[np.int8], list[str]]:
     """(number of the first reason why a row is not eligible, 0 = it is; the reasons from number 1 on)."""
-    reasons: list[tuple[str, Mask]] = [("failed calls", ~rows["ok"]), ("answered by a gateway's cache", rows["gateway"])]
+    reasons: list[tuple[str, Mask]] = [
+        ("failed calls", ~rows["ok"]),
+        ("answered by a gateway's cache", rows["gateway"]),
+    ]
     reasons += [(name, (rows["cacheable"] & bit) != 0) for bit, name in _WHY]
     reasons += [
         ("text cut or masked", rows["text_state"] != TextState.FULL), ("without a time", ~rows["has_time"]),

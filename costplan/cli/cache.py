@@ -27,9 +27,7 @@ def cache(
         float | None, typer.Option(help="Share of semantic hits that may be wrong (default 0.02).", metavar="SHARE")
     ] = None,
     penalty: Annotated[float | None, typer.Option(help="USD a wrong hit costs (default 0).", metavar="USD")] = None,
-    labels: Annotated[
-        Path | None, typer.Option(help="A label file that has been filled in.", metavar="FILE")
-    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="A label file that has been filled in.", metavar="FILE")] = None,
     label_sample: Annotated[
         tuple[int, Path] | None,
         typer.Option(help="Write N would-be hits to label: .csv or .jsonl, with their texts.", metavar="N FILE"),
@@ -57,9 +55,7 @@ def cache(
     map_: Annotated[
         list[str] | None, typer.Option("--map", help="Which COLUMN holds which FIELD.", metavar="COLUMN=FIELD")
     ] = None,
-    show_text: Annotated[
-        bool | None, typer.Option("--show-text", help="Show the prompts that repeat most.")
-    ] = None,
+    show_text: Annotated[bool | None, typer.Option("--show-text", help="Show the prompts that repeat most.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the sample and the bootstrap (default 0).", metavar="N")] = None,
     json_: Annotated[
         str | None, typer.Option("--json", help="Also write cache.json to FILE; - is stdout.", metavar="FILE")

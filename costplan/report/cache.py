@@ -26,7 +26,9 @@ def verdict(document: Cache) -> str:
     hits = f"{numbers.percent(row.hit_share)} of the requests"
     if row.threshold is not None and row.verified:
         text = f"A semantic cache at {cosine(row.threshold)} pays: it answers {hits} and saves {net} of "
-        text += f"{numbers.money(document.eligible_usd)}; at most {numbers.percent(row.wrong_upper)} of its semantic hits "
+        text += (
+            f"{numbers.money(document.eligible_usd)}; at most {numbers.percent(row.wrong_upper)} of its semantic hits "
+        )
         return text + "are wrong (95%)."
     if row.threshold is not None:
         why = chosen.reason.partition(": ")[2].partition(";")[0]
@@ -82,7 +84,9 @@ def facts(document: Cache) -> list[tuple[str, str]]:
     row = chosen.row
     month = chosen.net_usd_month
     per_month = month.note if month.value is None else f"{numbers.money(month.value)} {numbers.interval(month)} a month"
-    hits = f"{numbers.percent(chosen.hit_share.value)} {_span(document)}, {numbers.percent(chosen.second_half_hit_share)}"
+    hits = (
+        f"{numbers.percent(chosen.hit_share.value)} {_span(document)}, {numbers.percent(chosen.second_half_hit_share)}"
+    )
     setting = f"{'' if row.threshold is None else 'cosine '}{cosine(row.threshold)}, TTL {format_duration(row.ttl_s)} "
     setting += f"({row.policy}), {'unlimited' if row.capacity is None else plural(row.capacity, 'entry')[:-1] + 'ies'}"
     found = [
@@ -94,7 +98,12 @@ def facts(document: Cache) -> list[tuple[str, str]]:
     same = {row.ttl_s: row for row in document.frontier if row.threshold == _told(document).threshold}
     if len(same) > 1:
         parts = [f"{format_duration(ttl)} {numbers.percent(each.hit_share)}" for ttl, each in sorted(same.items())]
-        found.append(("TTL", f"hits at {cosine(_told(document).threshold)}: {', '.join(parts)}; nothing here says if answers last"))
+        found.append(
+            (
+                "TTL",
+                f"hits at {cosine(_told(document).threshold)}: {', '.join(parts)}; nothing here says if answers last",
+            )
+        )
     scopes = [f"{each.scope} {numbers.percent(each.hit_share)}" for each in document.by_scope]
     found.append(("Shared", f"hits at {cosine(_told(document).threshold)}: {', '.join(scopes)}"))
     steady = "" if growth.steady_share is None else f", next request {numbers.percent(growth.steady_share)}"
@@ -103,7 +112,9 @@ def facts(document: Cache) -> list[tuple[str, str]]:
     if lag.before_p50_s is None:
         found.append(("Latency", lag.note))
     else:
-        ends = [numbers.seconds(each) for each in (lag.before_p50_s, lag.after_p50_s, lag.before_p95_s, lag.after_p95_s)]
+        ends = [
+            numbers.seconds(each) for each in (lag.before_p50_s, lag.after_p50_s, lag.before_p95_s, lag.after_p95_s)
+        ]
         found.append(("Latency", f"p50 {ends[0]} → {ends[1]}, p95 {ends[2]} → {ends[3]}; {lag.note}"))
     return found
 
@@ -116,7 +127,9 @@ def breaks(document: Cache) -> str:
     if row.threshold is None or row.wrong_per_1k_requests is None:
         return document.wrong_note + told
     text = f"at {cosine(row.threshold)} about {row.wrong_per_1k_requests:.2g} wrong answers in 1,000 requests, "
-    text += f"{numbers.percent(row.wrong_share)} [{numbers.percent(row.wrong_low)} … {numbers.percent(row.wrong_high)}] "
+    text += (
+        f"{numbers.percent(row.wrong_share)} [{numbers.percent(row.wrong_low)} … {numbers.percent(row.wrong_high)}] "
+    )
     return f"{text}of the semantic hits ({document.wrong_basis}: {document.wrong_note}){told}"
 
 
@@ -126,7 +139,9 @@ def _told(document: Cache) -> FrontierRow:
 
 def _span(document: Cache) -> str:
     hit = document.recommended.hit_share
-    return "" if hit.low is None or hit.low == hit.high else f"[{numbers.percent(hit.low)} … {numbers.percent(hit.high)}]"
+    return (
+        "" if hit.low is None or hit.low == hit.high else f"[{numbers.percent(hit.low)} … {numbers.percent(hit.high)}]"
+    )
 
 
 def _log(document: Cache) -> str:
@@ -209,8 +224,12 @@ def pairs_lines(document: CachePairs) -> list[str]:
     """Shares of labelled pairs that would be served, as lines of text."""
     setting = ", ".join(f"{name} {value}" for name, value in document.setting.items())
     same, different = (numbers.percent(each) for each in (document.served.same, document.served.different))
-    lines = [f"Served      {same} of the pairs with the same answer, {different} of those with another ({plain(setting, 120)})"]
+    lines = [
+        f"Served      {same} of the pairs with the same answer, {different} of those with another ({plain(setting, 120)})"
+    ]
     for row in document.by:
         kind = "same" if row.same_answer else "different"
-        lines.append(f"{'':12}{plain(row.category, 30):30}  {kind:9}  {numbers.percent(row.served_share):>6}  of {row.n:,}")
+        lines.append(
+            f"{'':12}{plain(row.category, 30):30}  {kind:9}  {numbers.percent(row.served_share):>6}  of {row.n:,}"
+        )
     return lines
