@@ -50,9 +50,10 @@ def hit_interval(
 
     (0, 1) without requests or weight.
     """
-    total = float(weight.sum())
-    if not total > 0:
+    if not weight.any():
         return Interval(0.0, 1.0, 1.0)
+    weight = weight / weight.max()  # squares of nano-dollars stay numbers
+    total = float(weight.sum())
     if (np.diff(time_us) < 0).any():
         order = np.argsort(time_us, kind="stable")
         hit, weight, user = hit[order], weight[order], user[order]
