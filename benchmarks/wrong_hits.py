@@ -137,7 +137,9 @@ def main() -> None:
         for name, each in estimates(found, asked.labels, seed).items():
             seen.setdefault(name, []).append(each)
     print(f"{asked.orders} orders of {asked.arrivals:,} arrivals, {np.mean(pairs):,.0f} pairs, {asked.labels} labels")
-    print("| threshold, unit | truly wrong | bias | in 95 % interval | below 95 % bound | width / truth | labels used |")
+    print(
+        "| threshold, unit | truly wrong | bias | in 95 % interval | below 95 % bound | width / truth | labels used |"
+    )
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name, values in seen.items():
         print(row(name, values))

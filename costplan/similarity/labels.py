@@ -103,9 +103,10 @@ def wrong_share(sample: Sample, wrong: Bools, weight: Floats, given: Bools | Non
     low, high, upper = (covered * each for each in bounds)
     spoken = 1 - unlabelled
     value = (known + float(represents @ label)) / spoken if spoken > _ALMOST else 0.5
+    above = 1 - known - unlabelled  # bounds of the estimated part cannot exceed it by more than rounding
     return Bound(
-        value=value, low=min(known + low, value), high=max(known + high + unlabelled, value),
-        upper=max(known + upper + unlabelled, value), **counts,
+        value=value, low=min(known + low, value), high=max(1 - max(above - high, 0.0), value),
+        upper=max(1 - max(above - upper, 0.0), value), **counts,
     )  # fmt: skip
 
 
@@ -121,8 +122,8 @@ def _size(pairs: Pairs) -> Floats:
     shares = [each / each.sum() for each in (pairs.hits, pairs.usd) if each.sum() > 0]
     if not shares:
         return np.zeros(len(pairs.hits))
-    # A guess that only steers the draw: 3 % wrong at cosine 1, rising by a point per 0.01, twice that if objected to.
-    guess = 0.03 + np.clip(1 - pairs.cosine, 0, 0.3)
+    # A guess that only steers the draw: 5 % wrong at cosine 1, rising by a point per 0.01, twice that if objected to.
+    guess = 0.05 + np.clip(1 - pairs.cosine, 0, 0.3)
     guess = np.minimum(np.where(pairs.passes, guess, 2 * guess), 0.5)
     return np.mean(shares, axis=0) * np.sqrt(guess * (1 - guess))
 
@@ -190,19 +191,23 @@ def _represented(sample: Sample, labelled: NDArray[np.int64], weight: Floats, op
 def _bounds(part: Floats, label: Floats, clump: float) -> tuple[float, float, float]:
     """(low, high, upper) of the wrong share of unlabelled weight; `part` (k,) adds up to 1.
 
-    Quantiles of a beta distribution after one more label, wrong for the upper and right for the lower bounds, as heavy
-    as the heaviest. Its size a + b is p (1 - p) over the linearised variance of the weighted share (Korn and Graubard,
-    Survey Methodology 24, 1998, 193-201). With equal parts that is Clopper and Pearson (Biometrika 26, 1934); with few
-    wrong ones, the interval of Fay and Feuer (Statistics in Medicine 16, 1997, 791-801): no wrong label of n bounds
-    the share by 3 / n, or 3 x the largest part. `clump` = sum of squares of the unlabelled pairs' shares: what they
-    scatter themselves, which also makes the finite population correction; bounds are whole pairs of that share.
+    Quantiles of a beta distribution after one more label, wrong for the upper and right for the lower bounds. Its size
+    a + b is p (1 - p) over the linearised variance of the weighted share (Korn and Graubard, Survey Methodology 24,
+    1998, 193-201). With equal parts that is Clopper and Pearson (Biometrika 26, 1934): no wrong label of n bounds the
+    share by 3 / n. With few wrong ones and a label as heavy as the heaviest part it is the interval of Fay and Feuer
+    (Statistics in Medicine 16, 1997, 791-801), which covers 98 to 100 % here. The added label weighs the geometric
+    mean of the heaviest part and the mean part: the mean alone let the one-sided bound fall to 93 % where the wrong
+    pairs are the rarely served ones (`python -m benchmarks.wrong_hits`).
+
+    `clump` = sum of squares of the unlabelled pairs' shares: what they scatter themselves, which also makes the finite
+    population correction; bounds are rounded outwards to whole pairs of that share.
     """
     from scipy.special import betaincinv
 
-    heaviest = float(part.max())
+    extra = float(np.sqrt((part @ part) * part.max()))
 
     def quantile(added: float, level: float) -> float:
-        parts, labels = np.append(part, heaviest) / (1 + heaviest), np.append(label, added)
+        parts, labels = np.append(part, extra) / (1 + extra), np.append(label, added)
         share = float(parts @ labels)
         if share <= 0 or share >= 1:
             return share
