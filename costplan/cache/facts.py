@@ -1,4 +1,4 @@
-"""What people ask beside the frontier: which intents repeat, which call sites pay, how latency changes; picks no setting."""
+"""What people ask beside the frontier: which intents repeat, which sites pay, how latency changes."""
 
 from dataclasses import replace
 from typing import Any

@@ -65,9 +65,9 @@ def embed_s(embedder: str) -> float:
 
 def settings_of(chosen: CacheSettings) -> list[Setting]:
     """Strictest first within each TTL, the exact cache before all."""
-    thresholds = {EXACT, round(DEFAULT_THRESHOLD, 4), *THRESHOLDS} | (
-        {chosen.threshold} if chosen.threshold is not None else set()
-    )
+    thresholds = {EXACT, round(DEFAULT_THRESHOLD, 4), *THRESHOLDS}
+    if chosen.threshold is not None:
+        thresholds.add(chosen.threshold)
     base = Setting(threshold=EXACT, policy=chosen.ttl_policy, capacity=chosen.capacity)
     return [
         replace(base, threshold=threshold, ttl_s=ttl)
@@ -115,7 +115,7 @@ def running_nanos(
 ) -> NDArray[np.float64]:
     """(n,) what the cache itself costs: every request asks it; the answer to every miss is stored for the TTL.
 
-    A semantic cache also embeds the prompt and asks again wherever the prompt is not literally held, and stores vectors.
+    A semantic cache also embeds every prompt that is not literally held, asks again, and stores vectors.
     """
     store = store_nanos_per_output_token(setting.ttl_s)
     cost = lookup_nanos() + np.where(kind == 0, store * columns["output_tokens"], 0.0)

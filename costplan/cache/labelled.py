@@ -147,13 +147,11 @@ def read_labels(path: Path, people: Population) -> Labels:
         told.add(draw_of)
         answer = str("" if row.get("same_answer") is None else row["same_answer"]).strip().lower()
         if answer not in _ANSWERS:
-            raise CostplanError(
-                f"{place}: same_answer is neither yes nor no", hint="write yes or no (true, false, 1, 0); empty = not labelled"
-            )  # fmt: skip
+            hint = "write yes or no (true, false, 1, 0); empty = not labelled"
+            raise CostplanError(f"{place}: same_answer is neither yes nor no", hint=hint)
         label = _ANSWERS[answer]
-        if label is not None:
-            if given.setdefault(pair, label) != label:
-                raise CostplanError(f"{place}: labelled yes here and no elsewhere", hint="keep one of the two rows")
+        if label is not None and given.setdefault(pair, label) != label:
+            raise CostplanError(f"{place}: labelled yes here and no elsewhere", hint="keep one of the two rows")
     if not given:
         raise CostplanError(f"{path}: no row is labelled", hint="fill the column same_answer with yes or no")
     n, seed, digest = ([*told.pop().split("-"), "", ""] if len(told) == 1 else ["", "", ""])[:3]

@@ -61,7 +61,7 @@ def vectors_of(requests: Requests, settings: CacheSettings) -> tuple[Vectors, st
 def near(requests: Requests, settings: CacheSettings, vectors: Vectors, scope: str) -> Near:
     """The graph of the requests under a scope, and the guard's word on every edge."""
     node, first = _nodes(requests, scope)
-    text = requests.text[first].astype(np.int64)
+    text: Ints = requests.text[first].astype(np.int64)
     keys = requests.context[text]
     if scope == "user":
         user = requests.columns["user"][first]
@@ -71,7 +71,7 @@ def near(requests: Requests, settings: CacheSettings, vectors: Vectors, scope: s
     graph, audit = approximate(vectors[text], keys, min(_CASCADE_LEAST, least) if cascade else least)
     if cascade:
         graph = rescored(graph, _minilm(requests, graph, text), least)
-    texts = [requests.texts[index] for index in text.tolist()]
+    texts: list[str] = [requests.texts[index] for index in text.tolist()]
     is_short = np.array([len(each) <= LONG_CHARS for each in texts], np.bool_)
     owner = np.repeat(np.arange(graph.texts), np.diff(graph.offsets))
     return Near(
@@ -97,7 +97,7 @@ def _nodes(requests: Requests, scope: str) -> tuple[NDArray[np.int32], Ints]:
 
 def _minilm(requests: Requests, graph: Graph, text: Ints) -> Vectors:
     """(U, 384); only texts with a neighbour are embedded, the others are all zeros."""
-    wanted = np.unique(text[np.diff(graph.offsets) > 0])
+    wanted: Ints = np.unique(text[np.diff(graph.offsets) > 0])
     some = embed.minilm_vectors([requests.texts[index] for index in wanted.tolist()])
     found = np.zeros((len(requests.texts), some.shape[1]), np.float32)
     found[wanted] = some

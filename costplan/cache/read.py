@@ -59,8 +59,8 @@ class Requests:
     ineligible: dict[str, int]
     """By the first reason that holds."""
     columns: dict[str, NDArray[Any]]
-    """(n,) each: `row` is the number among the settled rows, `cost` nano-dollars at the call's price, scaled by `weight`
-    where the log is a sample; unknown durations are -1."""
+    """(n,) each: `row` is the number among the settled rows, `cost` nano-dollars at the call's price (times `weight`
+    where the log is a sample); unknown durations are -1."""
     text: NDArray[np.int32]
     """(n,) number of the text."""
     texts: list[str]
@@ -125,7 +125,8 @@ def read_requests(paths: list[str], settings: CacheSettings, work: Path, report:
     firsts = columns["row"][first[order]]
     told = _texts(log, columns["row"], firsts, work / "answers", report)
     return Requests(
-        log=log, settled=settled, calls=calls, total_nanos=total, unpriced=int((~columns["priced"]).sum()), ineligible=ineligible, columns=columns, text=rank[text],
+        log=log, settled=settled, calls=calls, total_nanos=total, unpriced=int((~columns["priced"]).sum()),
+        ineligible=ineligible, columns=columns, text=rank[text],
         texts=told.texts, first=firsts, context=told.context, ids=told.ids, answers=work / "answers",
         answer_end=told.ends, answer_rank=told.rank, sites=sites, relative=bool(columns.pop("relative").any()),
     )  # fmt: skip
@@ -154,7 +155,7 @@ def _jobs(log: Log, settings: CacheSettings, work: Path) -> list[CostJob]:
 def _reason(rows: dict[str, Any]) -> tuple[NDArray[np.int8], list[str]]:
     """(number of the first reason why a row is not eligible, 0 = it is; the reasons from number 1 on)."""
     reasons: list[tuple[str, Mask]] = [
-        ("failed calls", ~rows["ok"]),
+        ("failed", ~rows["ok"]),
         ("answered by a gateway's cache", rows["gateway"]),
     ]
     reasons += [(name, (rows["cacheable"] & bit) != 0) for bit, name in _WHY]

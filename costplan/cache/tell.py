@@ -43,9 +43,7 @@ def warnings(requests: Requests, near: Near, settings: CacheSettings) -> list[st
         found.append("the log is a sample: in the whole traffic a cache hits more often than here")
     if near.audit.sampled:
         audit = f"{near.audit.recall:.1%} [{near.audit.low:.1%} … {near.audit.high:.1%}]"
-        found.append(
-            f"the search for close prompts is approximate and finds {audit} of them: hits are too low by the rest"
-        )
+        found.append(f"the search for close prompts is approximate: it finds {audit} of them, and hits are too low")
     too_long = int((~near.short).sum()) // 2
     if too_long:
         found.append(

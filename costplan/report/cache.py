@@ -14,8 +14,8 @@ _TOP_SITES = 8
 _TOP_CLUSTERS = 5
 HEADS = ("Threshold", "Hits", "No guard", "Tokens", "Dollars", "Similar", "Wrong", "At most", "Wrong/1k", "Net", "")
 _LEGEND = (
-    "Hits: share of the eligible requests. Similar: hits on a prompt worded otherwise. Wrong: share of these that get a "
-    "wrong answer, with its 95% upper bound. Net: saved less lookups, embedding and storage, over the log."
+    "Hits: share of the eligible requests. Similar: hits on a prompt worded otherwise. Wrong: share of these that get "
+    "a wrong answer, with its 95% upper bound. Net: saved less lookups, embedding and storage, over the log."
 )
 
 
@@ -32,7 +32,8 @@ def verdict(document: Cache) -> str:
         return text + "are wrong (95%)."
     if row.threshold is not None:
         why = chosen.reason.partition(": ")[2].partition(";")[0]
-        return f"A semantic cache at {cosine(row.threshold)} would answer {hits} ({net}), but it is {why or 'not verified'}."
+        text = f"A semantic cache at {cosine(row.threshold)} would answer {hits} ({net}), but it is"
+        return f"{text} {why or 'not verified'}."
     if document.headline == "no cache":
         text = f"No cache pays: an exact one answers {hits} and changes the bill by {net}"
     else:
@@ -61,7 +62,7 @@ def frontier_cells(row: FrontierRow, document: Cache) -> list[str]:
     told = "verified" if row.verified and row.threshold is not None else ""
     told = ("your setting" if chosen.chosen_by == "user" else "recommended") if row == chosen.row else told
     wrong = [numbers.percent(row.wrong_share), numbers.percent(row.wrong_upper)]
-    if row.threshold is None:
+    if not row.semantic_hits:
         wrong, per_1k = ["", ""], ""
     else:
         per_1k = numbers.UNKNOWN if row.wrong_per_1k_requests is None else f"{row.wrong_per_1k_requests:.2g}"
@@ -88,7 +89,7 @@ def facts(document: Cache) -> list[tuple[str, str]]:
         f"{numbers.percent(chosen.hit_share.value)} {_span(document)}, {numbers.percent(chosen.second_half_hit_share)}"
     )
     setting = f"{'' if row.threshold is None else 'cosine '}{cosine(row.threshold)}, TTL {format_duration(row.ttl_s)} "
-    setting += f"({row.policy}), {'unlimited' if row.capacity is None else plural(row.capacity, 'entry')[:-1] + 'ies'}"
+    setting += f"({row.policy}), {'unlimited' if row.capacity is None else f'room for {row.capacity:,}'}"
     found = [
         ("Setting", f"{setting}, {document.scope}; {chosen.reason}"),
         ("Hits", f"{hits} in the second half; pays from {numbers.percent(chosen.break_even_hit_share)} on"),
@@ -98,12 +99,8 @@ def facts(document: Cache) -> list[tuple[str, str]]:
     same = {row.ttl_s: row for row in document.frontier if row.threshold == _told(document).threshold}
     if len(same) > 1:
         parts = [f"{format_duration(ttl)} {numbers.percent(each.hit_share)}" for ttl, each in sorted(same.items())]
-        found.append(
-            (
-                "TTL",
-                f"hits at {cosine(_told(document).threshold)}: {', '.join(parts)}; nothing here says if answers last",
-            )
-        )
+        told = f"hits at {cosine(_told(document).threshold)}: {', '.join(parts)}; how long answers hold is yours to say"
+        found.append(("TTL", told))
     scopes = [f"{each.scope} {numbers.percent(each.hit_share)}" for each in document.by_scope]
     found.append(("Shared", f"hits at {cosine(_told(document).threshold)}: {', '.join(scopes)}"))
     steady = "" if growth.steady_share is None else f", next request {numbers.percent(growth.steady_share)}"
@@ -222,14 +219,10 @@ def cache_markdown(document: Cache) -> str:
 
 def pairs_lines(document: CachePairs) -> list[str]:
     """Shares of labelled pairs that would be served, as lines of text."""
-    setting = ", ".join(f"{name} {value}" for name, value in document.setting.items())
+    setting = plain(", ".join(f"{name} {value}" for name, value in document.setting.items()), 120)
     same, different = (numbers.percent(each) for each in (document.served.same, document.served.different))
-    lines = [
-        f"Served      {same} of the pairs with the same answer, {different} of those with another ({plain(setting, 120)})"
-    ]
+    lines = [f"Served      {same} of the pairs with the same answer, {different} of those with another ({setting})"]
     for row in document.by:
-        kind = "same" if row.same_answer else "different"
-        lines.append(
-            f"{'':12}{plain(row.category, 30):30}  {kind:9}  {numbers.percent(row.served_share):>6}  of {row.n:,}"
-        )
+        cells = [f"{plain(row.category, 30):30}", f"{'same' if row.same_answer else 'different':9}"]
+        lines.append(f"{'':12}{'  '.join(cells)}  {numbers.percent(row.served_share):>6}  of {row.n:,}")
     return lines
