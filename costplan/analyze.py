@@ -39,8 +39,10 @@ from costplan.economics import (
 from costplan.economics.groups import UNPRICED
 from costplan.economics.sessions import SessionFigures, session_figures
 from costplan.engine import Executor, executor, usable_cores
+from costplan.errors import CostplanError
 from costplan.ingest.features import FeatureSettings
 from costplan.ingest.log import Log, read_log
+from costplan.ingest.reread import prompt_jobs, read_joined_prompts, read_prompts
 from costplan.keyed import merged
 from costplan.kinds import price_kinds, with_model
 from costplan.levers.ceiling import NewJob, write_new
@@ -59,7 +61,21 @@ from costplan.levers.response_cache import (
     store_nanos_per_output_token,
 )
 from costplan.levers.rungs import Ladder, after_of, opportunities_of, rungs_of
-from costplan.levers.sets import RESPONSE, CachePrice, FamilyJob, RowsJob, SetSums, Valued, value_families, value_rows
+from costplan.levers.semantic import LONG_CHARS, Semantic, asked_of, embed_nanos, none_of, pairs_of, simulate_semantic
+from costplan.levers.sets import (
+    KEPT_HIT,
+    LITERAL_HIT,
+    RESPELLED_HIT,
+    RESPONSE,
+    SIMILAR_HIT,
+    CachePrice,
+    FamilyJob,
+    RowsJob,
+    SetSums,
+    Valued,
+    value_families,
+    value_rows,
+)
 from costplan.levers.spill import SpillJob, price_and_spill
 from costplan.month import Month, month_of, trusted
 from costplan.results import Plan
@@ -96,7 +112,8 @@ def analyze(
         volume = _volume(summary)
         month = _month(settings, summary, volume)
         replays = _replays(run)
-        cache, sets, prefix = _levers(run, replays, tables)
+        semantic = _semantic(run, replays.settings[0]) if settings.semantic == "on" else None
+        cache, sets, prefix = _levers(run, replays, semantic, tables)
         month = trusted(month, sets.by_hour.keys, sets.by_hour.column(0))
         ladder = Ladder(
             by_hour=sets.by_hour, by_site=sets.by_site,
@@ -132,7 +149,7 @@ def analyze(
                 objections_of(settings, origins, log, tables, summary, sets.evidence["marked_requests"]),
             ),
             prices=prices_of(summary, tables),
-            warnings=warnings_of(books, volume, month),
+            warnings=warnings_of(books, volume, month) + _unsimulated(semantic),
         )
 
 
@@ -295,17 +312,56 @@ def _replays(run: _Run) -> _Replays:
     return _Replays(grid, replayed, sessions, capacities)
 
 
-def _levers(run: _Run, replays: _Replays, tables: Tables) -> tuple[CacheFacts, SetSums, PrefixFacts]:
+def _semantic(run: _Run, chosen: CacheSetting) -> Semantic:
+    """Replay the log against a semantic cache; its prompts are read a second time."""
+    log, head = run.log, run.settings.head
+    asked = asked_of(run.files("response"), run.n_buckets)
+    prompts = len(asked.first_gid)
+    if not prompts:
+        return none_of(0, "")
+    if log.merged:
+        parts = [read_joined_prompts(log, asked.first_gid, head, LONG_CHARS)]
+    else:
+        parts = run.map("prompts", read_prompts, prompt_jobs(log, asked.first_gid, head, LONG_CHARS))
+    texts, context = [""] * prompts, np.zeros(prompts, np.uint64)
+    for part in parts:
+        context[part.number] = part.context
+        for number, text in zip(part.number, part.text, strict=True):
+            texts[number] = text
+
+    def spread(function: Callable[[Any], Any], jobs: Sequence[Any]) -> list[Any]:
+        return run.map("similar prompts", function, jobs)
+
+    try:
+        return simulate_semantic(asked, pairs_of(asked, texts, context, chosen, run.work, spread), chosen)
+    except CostplanError as error:
+        return none_of(prompts, str(error))
+
+
+def _unsimulated(semantic: Semantic | None) -> list[str]:
+    if semantic is None or not semantic.note:
+        return []
+    return [f"only exact repeats are matched, similar prompts are not: {semantic.note}"]
+
+
+def _levers(
+    run: _Run, replays: _Replays, semantic: Semantic | None, tables: Tables
+) -> tuple[CacheFacts, SetSums, PrefixFacts]:
     """The cost of every set of levers, and what the cache and the prompts rest on."""
     hits = np.zeros(sum(chunk.rows for chunk in run.log.chunks), dtype=np.uint8)
     for part in replays.replayed:
-        hits[part.exact_gid] = 1
-        hits[part.normalised_gid] = 2
+        hits[part.exact_gid] = LITERAL_HIT
+        hits[part.normalised_gid] = RESPELLED_HIT
+    simulated = semantic is not None and bool(semantic.outcomes)
+    if semantic is not None:
+        hits[semantic.repeat_gid] |= KEPT_HIT
+        hits[semantic.similar_gid] |= SIMILAR_HIT
     hits_file = run.work / "hits.npy"
     np.save(hits_file, hits)
     policies, chosen = policies_of(tables.rates), replays.settings[0]
     eligible = sum(part.eligible for part in replays.replayed)
-    price = CachePrice(lookup_nanos(), store_nanos_per_output_token(chosen.ttl_s))
+    near_nanos = embed_nanos() + lookup_nanos() if simulated else None
+    price = CachePrice(lookup_nanos(), store_nanos_per_output_token(chosen.ttl_s), near_nanos)
     tasks: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
         (by_capacity, (run.files("response"), run.n_buckets, chosen.ttl_s, chosen.policy, eligible))
     ]
@@ -329,6 +385,7 @@ def _levers(run: _Run, replays: _Replays, tables: Tables) -> tuple[CacheFacts, S
         capacities=capacities,
         price=price,
         answered=all_counted([part.answered for part in by_rows]),
+        semantic=semantic,
     )
     prefix = PrefixFacts(
         sums=sums.evidence,

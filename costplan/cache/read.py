@@ -20,11 +20,12 @@ from costplan.errors import CostplanError
 from costplan.ingest.features import FeatureSettings
 from costplan.ingest.log import Log, read_log
 from costplan.ingest.normalize import settled_calls
-from costplan.ingest.prompt import flat_text, json_text, text_key
+from costplan.ingest.prompt import flat_text
+from costplan.ingest.reread import context_key
 from costplan.keyed import grouped
 from costplan.kinds import price_kinds, with_model
 from costplan.settings import AnalyzeSettings, CacheSettings
-from costplan.trace import Cacheable, Call, TextState
+from costplan.trace import Cacheable, TextState
 from costplan.units import MICROS_PER_SECOND, SECONDS_PER_DAY
 
 Ints = NDArray[np.int64]
@@ -192,7 +193,7 @@ def _texts(log: Log, rows: Ints, firsts: Ints, answers: Path, report: Progress) 
                 continue
             if row in text_of:
                 number = text_of[row]
-                texts[number], context[number] = flat_text(call.messages[-1])[0], _context(call)
+                texts[number], context[number] = flat_text(call.messages[-1])[0], context_key(call)
             places[request] = f"{name}:{line}"
             ids[request] = call.request_id or places[request]
             data = (call.output_text or "").encode("utf-8", "surrogatepass")
@@ -205,13 +206,6 @@ def _texts(log: Log, rows: Ints, firsts: Ints, answers: Path, report: Progress) 
     uses = Counter(ids)
     ids = [name if uses[name] == 1 else place for name, place in zip(ids, places, strict=True)]
     return _Told(texts, context, ids, ends, rank)
-
-
-def _context(call: Call) -> int:
-    """Key of everything but the last turn."""
-    parts = [call.response_model or call.request_model, call.params, json_text(call.tools) if call.tools else ""]
-    parts += [f"{message.role}\x1f{flat_text(message)[0]}" for message in call.messages[:-1]]
-    return text_key("\x1e".join(parts))
 
 
 def _site_names(log: Log, parts: list[dict[str, Any]]) -> dict[int, str]:

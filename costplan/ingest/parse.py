@@ -4,7 +4,7 @@ import ctypes
 import gc
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -55,6 +55,7 @@ class Chunk:
     path: Path
     rows: int
     source_index: int
+    split_index: int
     kinds: list[tuple[str, str, str, str, str, str]]
     sites: list[tuple[int, str, int]]
     tagsets: list[tuple[str, ...]]
@@ -97,15 +98,16 @@ class Parsed:
 
 
 def read_calls(
-    split: Split, detected: Detected, books: SplitBooks, max_records: int | None = None
+    split: Split, detected: Detected, books: SplitBooks, max_records: int | None = None, only: Set[int] | None = None
 ) -> Iterator[tuple[int, Call | NotACall]]:
     """(line, call or non-call) for every record of a split that can be read; the books count the rest.
 
-    A record that the file's dialect cannot use is offered to the dialect whose signature it carries: files are mixed.
+    `only`: lines that must be among them; others are left out where that saves decoding them. A record that the file's
+    dialect cannot use is offered to the dialect whose signature it carries: files are mixed.
     """
     read = reader_of(detected)
     lines = [0]
-    for line, record in records(split, books.reject, lines):
+    for line, record in records(split, books.reject, lines, only):
         try:
             found = _calls(record, read, detected)
         except BadRecord as bad:
@@ -168,7 +170,9 @@ def _parse_split(job: ParseJob) -> Parsed:
         rows, features = builder.rows, builder.features()
         path = job.folder / f"rows-{job.index:06d}-{len(chunks):03d}.arrow"
         write_batches(path, [features.columns])
-        chunks.append(Chunk(path, rows, job.split.source_index, features.kinds, features.sites, features.tagsets))
+        chunks.append(
+            Chunk(path, rows, job.split.source_index, job.index, features.kinds, features.sites, features.tagsets)
+        )
 
     for _ in _added(job, builder, books):
         if builder.rows >= CHUNK_ROWS:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 LADDER = (
-    "response_cache", "response_cache_respelled", "prompt_cache_marked", "prompt_cache_automatic", "batch_marked",
-    "batch_rest",
+    "response_cache", "response_cache_respelled", "response_cache_semantic", "prompt_cache_marked",
+    "prompt_cache_automatic", "batch_marked", "batch_rest",
 )  # fmt: skip
 """Physical order. Bit i of a set's number stands for LADDER[i]."""
 N_SETS = 1 << len(LADDER)

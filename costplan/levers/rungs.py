@@ -50,6 +50,10 @@ LEVERS = (
         next_experiment="let the cache ignore case, blanks and final punctuation; compare what it serves for a week",
     ),
     Lever(
+        rung="response_cache", label="semantic cache", defensible=False, basis="simulated", effort_days=5.0,
+        next_experiment="costplan cache LOG --label-sample 600 labels.csv: judge the pairs, then --labels labels.csv",
+    ),
+    Lever(
         rung="prompt_cache", label="prompt cache (mark prefixes)", defensible=True, basis="simulated", effort_days=1.0,
         next_experiment="mark the end of the system prompt (cache_control) and watch cache_read_input_tokens",
     ),
@@ -67,7 +71,7 @@ LEVERS = (
     ),
 )  # fmt: skip
 """By index into LADDER."""
-BATCH_REST = LADDER.index("batch_rest")
+BATCH_REST, SEMANTIC = LADDER.index("batch_rest"), LADDER.index("response_cache_semantic")
 CAN_WAIT = "if all of these calls can wait up to a day; none can is the low end"
 CASH_NOTE = "under the contract, for the month that begins at the price date"
 SITE_NOTE = "the lever's interval, in proportion to the site's share of the saving in the log"
@@ -177,7 +181,7 @@ def rungs_of(ladder: Ladder, evidence: Evidence) -> Told:
     candidates = [lever for lever in evidence.present if _is_headline(ladder, lever)]
     potential = [lever for lever in evidence.present if lever not in candidates]
     defensible = worthwhile(totals, candidates)
-    extra = worthwhile(totals, potential, given=defensible)
+    extra = _told_apart(totals, worthwhile(totals, potential, given=defensible), potential, defensible)
     counted = [*defensible, *extra]
     fair = climb(totals, defensible) | climb(totals, extra, given=defensible)
     rungs: list[Rung] = []
@@ -190,6 +194,18 @@ def rungs_of(ladder: Ladder, evidence: Evidence) -> Told:
         if all(rung.lever != name for rung in rungs):
             rungs.append(_absent(evidence, next(i for i, lever in enumerate(LEVERS) if lever.rung == name)))
     return Told(rungs, defensible, counted)
+
+
+def _told_apart(totals: list[int], extra: list[int], potential: list[int], given: list[int]) -> list[int]:
+    """A semantic cache does what the plainer caches do: what these save is told as theirs, where they pay."""
+    told = extra
+    for lever in range(SEMANTIC) if SEMANTIC in extra else ():
+        more = sorted({*told, lever})
+        before, at, after = ([*given, *more[: more.index(lever) + step]] for step in (0, 1, 2))
+        pays = totals[mask_of(before)] > totals[mask_of(at)] >= totals[mask_of(after)]
+        if lever in potential and pays and totals[mask_of([*given, *more])] == totals[mask_of([*given, *told])]:
+            told = more
+    return told
 
 
 def _is_headline(ladder: Ladder, lever: int) -> bool:

@@ -20,15 +20,19 @@ from costplan.levers import LADDER, N_SETS
 from costplan.levers.ceiling import Histogram, added, held_of, histogram
 from costplan.levers.latency import Counts, all_counted, counted
 from costplan.levers.prompt_cache import LAST, Blocks, Policies, Reads, simulate
+from costplan.levers.semantic import VECTOR_OUTPUT_TOKENS
 from costplan.levers.spill import ASKS, MARKED, MEETS, PRICED, REPORTED, REST
 from costplan.units import NANOS_PER_USD
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-RESPONSE, RESPELLED, MARKED_PREFIX, AUTOMATIC_PREFIX, BATCH_MARKED, BATCH_REST = range(len(LADDER))
-_STREAMS = 3 * 2 * 2
-"""Interactive streams that levers may leave: no cache, one for literal repeats or one for respelled ones too; with
-and without the calls marked as able to wait; with and without the others."""
+RESPONSE, RESPELLED, SEMANTIC, MARKED_PREFIX, AUTOMATIC_PREFIX, BATCH_MARKED, BATCH_REST = range(len(LADDER))
+LITERAL_HIT, RESPELLED_HIT, KEPT_HIT, SIMILAR_HIT = 1, 2, 4, 8
+"""Bits of a row's hits: what an exact cache answers, with the very same prompt or with one that is spelled otherwise;
+what a semantic cache, which holds other answers, answers with one to the row's own prompt or to a similar one."""
+_STREAMS = 4 * 2 * 2
+"""Interactive streams that levers may leave: no cache, one for literal repeats, one for respelled ones too, or a
+semantic one; with and without the calls marked as able to wait; with and without the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +43,21 @@ class CachePrice:
     """Asking it, per eligible request."""
     store_nanos_per_output_token: float
     """Keeping one answer for the TTL."""
+    near_nanos: float | None = None
+    """Embedding a prompt and asking for the nearest one that is held; None: no semantic cache was simulated."""
 
-    def of(self, rows: dict[str, Any], hit: Mask) -> Ints:
-        """Every eligible request asks the cache; the answer to every miss is stored."""
-        store = rows["output_tokens"] * self.store_nanos_per_output_token
-        per_row = rows["weight"] * (self.lookup_nanos + np.where(hit, 0.0, store))
+    def of(self, rows: dict[str, Any], hit: NDArray[np.uint8], level: int) -> Ints:
+        """Every eligible request asks the cache; the answer to every miss is stored.
+
+        A semantic cache also looks for a similar prompt where it does not hold the very same one, and keeps vectors.
+        """
+        cost = np.full(len(hit), self.lookup_nanos)
+        kept = rows["output_tokens"].astype(np.float64)
+        if level == _SEMANTIC_LEVEL:
+            assert self.near_nanos is not None
+            cost += np.where((hit & KEPT_HIT) != 0, 0.0, self.near_nanos)
+            kept += VECTOR_OUTPUT_TOKENS
+        per_row = rows["weight"] * (cost + np.where(_gone(hit, level), 0.0, kept * self.store_nanos_per_output_token))
         return np.rint(np.where((rows["kind"] & ASKS) != 0, per_row, 0.0)).astype(np.int64)
 
 
@@ -55,8 +69,7 @@ class FamilyJob:
     files: list[Path]
     rates: Path
     hits: Path
-    """uint8 by row number of the log: answered by the response cache under the ladder's setting, 1 = to the very same
-    prompt, 2 = to one that is spelled otherwise."""
+    """uint8 by row number of the log: what the response caches answer under the ladder's setting, as bits."""
     policies: Policies
     price: CachePrice
 
@@ -112,7 +125,7 @@ def value_rows(job: RowsJob) -> Valued:
         rows = read_batch(job.files[chunk], 0)
         alone = (rows["kind"] & MEETS) == 0
         hit = _hits(job.hits)[rows["gid"]]
-        answered.append(counted(rows, hit == 1))
+        answered.append(counted(rows, (hit & LITERAL_HIT) != 0))
         values = _alone(rows, hit, job.price)[alone]
         hours.append(grouped(rows["hour"][alone], values))
         sites.append(grouped(rows["site"][alone], values))
@@ -122,37 +135,52 @@ def value_rows(job: RowsJob) -> Valued:
         shared.append(histogram(rows["site"][some], tokens[some]))
         prompt.append(histogram(rows["site"][some], rows["input_tokens"][some].astype(np.int64)))
     sums = SetSums(
-        _expanded(merged(hours)), _expanded(merged(sites)), dict(zip(_EVIDENCE, evidence.tolist(), strict=True))
+        *(_expanded(merged(sums), job.price) for sums in (hours, sites)),
+        dict(zip(_EVIDENCE, evidence.tolist(), strict=True)),
     )
     return Valued(sums, Prefixes(added(shared), added(prompt)), all_counted(answered))
 
 
-def _stream(chosen: int) -> tuple[int, bool, bool]:
-    """(cache, marked calls in batches, others in batches) of a set; a cache that serves respelled prompts serves
-    literal repeats, too."""
+_SEMANTIC_LEVEL = 3
+
+
+def _gone(hit: NDArray[np.uint8], level: int) -> Mask:
+    """Rows that a cache answers: 0 = none, 1 = literal repeats, 2 = respelled ones too, 3 = a semantic cache."""
+    bits = (0, LITERAL_HIT, LITERAL_HIT | RESPELLED_HIT, KEPT_HIT | SIMILAR_HIT)[level]
+    return (hit & bits) != 0
+
+
+def _stream(chosen: int, price: CachePrice) -> tuple[int, bool, bool]:
+    """(cache, marked calls in batches, others in batches) of a set; a cache that serves similar prompts serves
+    respelled ones, too, and one that serves these serves literal repeats."""
     cache = 2 if chosen >> RESPELLED & 1 else chosen >> RESPONSE & 1
+    if chosen >> SEMANTIC & 1 and price.near_nanos is not None:
+        cache = _SEMANTIC_LEVEL
     return cache, bool(chosen >> BATCH_MARKED & 1), bool(chosen >> BATCH_REST & 1)
 
 
+def _overheads(rows: dict[str, Any], hit: NDArray[np.uint8], price: CachePrice) -> list[Ints]:
+    """What each cache costs by row; of one that was not simulated, nothing."""
+    levels = range(_SEMANTIC_LEVEL + (price.near_nanos is not None))
+    return [np.zeros(len(hit), np.int64), *(price.of(rows, hit, level) for level in levels if level)]
+
+
 def _alone(rows: dict[str, Any], hit: NDArray[np.uint8], price: CachePrice) -> Ints:
-    """Cost of every row for each of the _STREAMS, in the order of `_expanded`."""
-    gone = (np.zeros(len(hit), dtype=np.bool_), hit == 1, hit != 0)
-    overhead = (0, price.of(rows, gone[1]), price.of(rows, gone[2]))
+    """Cost of every row for each of the _STREAMS, in the order of `_expanded`; zeros where there is no such cache."""
     marked, rest = (rows["kind"] & MARKED) != 0, (rows["kind"] & REST) != 0
-    values = np.empty((len(hit), _STREAMS), dtype=np.int64)
-    for column in range(_STREAMS):
-        cache, with_marked, with_rest = column >> 2, bool(column & 2), bool(column & 1)
-        batched = (marked & with_marked) | (rest & with_rest)
-        values[:, column] = np.where(batched, rows["batch"], rows["cost"])
-        if cache:
-            values[gone[cache], column] = 0
-            values[:, column] += overhead[cache]
+    values = np.zeros((len(hit), _STREAMS), dtype=np.int64)
+    for cache, overhead in enumerate(_overheads(rows, hit, price)):
+        gone = _gone(hit, cache)
+        for column in range(cache << 2, (cache + 1) << 2):
+            batched = (marked & bool(column & 2)) | (rest & bool(column & 1))
+            cost = np.where(batched, rows["batch"], rows["cost"])
+            values[:, column] = np.where(gone, 0, cost) + overhead
     return values
 
 
-def _expanded(sums: Keyed) -> Keyed:
+def _expanded(sums: Keyed, price: CachePrice) -> Keyed:
     """Columns for all sets from those by stream."""
-    streams = [_stream(chosen) for chosen in range(N_SETS)]
+    streams = [_stream(chosen, price) for chosen in range(N_SETS)]
     columns = [cache << 2 | with_marked << 1 | with_rest for cache, with_marked, with_rest in streams]
     return Keyed(sums.keys, sums.sums[:, columns])
 
@@ -182,7 +210,6 @@ def value_families(job: FamilyJob) -> SetSums:
     rows, blocks = _families(job)
     n = len(rows["gid"])
     hit = _hits(job.hits)[rows["gid"]]
-    gone = (np.zeros(n, dtype=np.bool_), hit == 1, hit != 0)
     mode = job.policies.mode[rows["price_key"]]
     marked, rest = (rows["kind"] & MARKED) != 0, (rows["kind"] & REST) != 0
     money = _Money(rows, job.rates)
@@ -190,17 +217,20 @@ def value_families(job: FamilyJob) -> SetSums:
     alone = simulate(blocks, everything, rows, job.policies)
     simulated_all = np.where(mode == 2, alone.whole_read, alone.automatic)
     streams: dict[tuple[int, bool, bool], tuple[Ints, Ints, Ints]] = {}
-    overhead = (0, job.price.of(rows, gone[1]), job.price.of(rows, gone[2]))
+    overhead = _overheads(rows, hit, job.price)
     # a lever without a request to act on changes nothing: only sets of the other levers need a column
-    acts = gone[2].any() or overhead[1].any()
-    acting = _acting((acts, (hit == 2).any(), (mode == 2).any(), (mode == 1).any(), marked.any(), rest.any()))
-    sets = [(chosen | (chosen >> RESPELLED & 1) << RESPONSE) & acting for chosen in range(N_SETS)]
+    acts = _gone(hit, 2).any() or overhead[1].any()
+    similar = job.price.near_nanos is not None and (_gone(hit, _SEMANTIC_LEVEL).any() or overhead[-1].any())
+    respelled = (hit & RESPELLED_HIT).any()
+    acting = _acting((acts, respelled, similar, (mode == 2).any(), (mode == 1).any(), marked.any(), rest.any()))
+    possible = N_SETS - 1 if job.price.near_nanos is not None else N_SETS - 1 - (1 << SEMANTIC)
+    sets = [_implied(chosen & possible) & acting for chosen in range(N_SETS)]
     distinct = sorted(set(sets))
     keys, numbers = zip(numbered(rows["hour"]), numbered(rows["site"]), strict=True)
     sums = [np.zeros((len(each), len(distinct)), dtype=np.int64) for each in keys]
     for column, chosen in enumerate(distinct):
-        cache, with_marked, with_rest = stream = _stream(chosen)
-        alive = ~gone[cache]
+        cache, with_marked, with_rest = stream = _stream(chosen, job.price)
+        alive = ~_gone(hit, cache)
         batched = (marked & with_marked) | (rest & with_rest)
         if stream not in streams:
             in_stream = alive & ~batched
@@ -237,6 +267,12 @@ def _families(job: FamilyJob) -> tuple[dict[str, Any], Blocks]:
         together(key.values),
     )  # fmt: skip
     return rows, blocks
+
+
+def _implied(chosen: int) -> int:
+    """The set with the caches that one of its caches makes needless: sets of equal cost get one number."""
+    chosen |= (chosen >> SEMANTIC & 1) << RESPELLED
+    return chosen | (chosen >> RESPELLED & 1) << RESPONSE
 
 
 def _acting(has_requests: tuple[Any, ...]) -> int:

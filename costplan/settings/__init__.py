@@ -142,6 +142,11 @@ def _one_of(*choices: str) -> Callable[[Any], str]:
     return parse
 
 
+def _on_off(value: Any) -> str:
+    """YAML makes a truth value of `on`."""
+    return _one_of("on", "off")(("off", "on")[value] if isinstance(value, bool) else value)
+
+
 def _number(*, above: float = float("-inf"), least: float = float("-inf"), most: float = float("inf")) -> Any:
     def parse(value: Any) -> float:
         number = float("nan") if isinstance(value, bool) else float(value)
@@ -255,6 +260,7 @@ _PARSERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "api_key_env": (_text, "--api-key-env MY_KEY, the name of an environment variable"),
     "out": (_path, "--out measured"),
     "threshold": (_number(above=0, most=1), "--threshold 0.92, the least cosine that is served"),
+    "semantic": (_on_off, "--semantic off"),
     "max_wrong": (_number(above=0, most=1), "--max-wrong 0.02, a share of the semantic hits"),
     "penalty": (_number(least=0), "--penalty 0.50, USD a wrong answer costs"),
     "embedder": (_one_of("static", "minilm"), "--embedder minilm"),

@@ -1,0 +1,134 @@
+"""The prompts of some rows of a log, read a second time: the columns hold none; what they are wanted for is not known.
+
+Lines that hold no wanted row are passed over undecoded where a line is a record. Halves that were joined lie apart, so
+such logs are read whole.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from costplan.engine import read_batch
+from costplan.ingest.detect import Detected
+from costplan.ingest.log import Log
+from costplan.ingest.normalize import settled_calls
+from costplan.ingest.parse import SplitBooks, read_calls
+from costplan.ingest.prompt import flat_text, json_text, text_key
+from costplan.ingest.source import Split, splits_of
+from costplan.trace import Call
+
+Ints = NDArray[np.int64]
+Keys = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PromptJob:
+    """k wanted rows of one split."""
+
+    split: Split
+    detected: Detected
+    head: int | None
+    line: Ints
+    """(k,) line of each row inside the split."""
+    place: Ints
+    """(k,) which call of its line it is, from 0."""
+    number: Ints
+    """(k,) what the caller calls it."""
+    longest: int
+    """Characters; of longer prompts only the context is wanted."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompts:
+    """Prompts of k rows."""
+
+    number: list[int]
+    """What the caller calls them."""
+    text: list[str]
+    """The last turn; empty where it is too long."""
+    context: list[int]
+    """Everything but the last turn, as a key."""
+
+
+def context_key(call: Call) -> int:
+    """Key of everything but the last turn: model, system prompt, tools, history, parameters."""
+    parts = [call.response_model or call.request_model, call.params, json_text(call.tools) if call.tools else ""]
+    parts += [f"{message.role}\x1f{flat_text(message)[0]}" for message in call.messages[:-1]]
+    return text_key("\x1e".join(parts))
+
+
+def prompt_jobs(log: Log, rows: Ints, head: int | None, longest: int) -> list[PromptJob]:
+    """By split, what it takes to read the prompts of `rows` (k,), which count over all chunks of the log.
+
+    The `number` of a row is its place in `rows`. Not for logs with joined halves.
+    """
+    splits = [split for index, source in enumerate(log.sources) for split in splits_of(index, source)]
+    edges = np.concatenate([[0], np.cumsum([chunk.rows for chunk in log.chunks])])
+    order = np.argsort(rows, kind="stable")
+    ordered = rows[order]
+    chunks_of: dict[int, list[int]] = {}
+    for number, chunk in enumerate(log.chunks):
+        chunks_of.setdefault(chunk.split_index, []).append(number)
+    jobs: list[PromptJob] = []
+    for index, chunks in chunks_of.items():
+        first, last = np.searchsorted(ordered, [edges[chunks[0]], edges[chunks[-1] + 1]]).tolist()
+        if first == last:
+            continue
+        line = np.concatenate([read_batch(log.chunks[at].path, 0, ["line"])["line"] for at in chunks]).astype(np.int64)
+        wanted = ordered[first:last] - edges[chunks[0]]
+        split = splits[index]
+        jobs.append(PromptJob(
+            split, log.detected[split.source_index], head, line[wanted], _place(line)[wanted], order[first:last],
+            longest,
+        ))  # fmt: skip
+    return jobs
+
+
+def _place(line: Ints) -> Ints:
+    """Which call of its line each row is; the calls of a line follow each other."""
+    at = np.arange(len(line))
+    is_first = np.ones(len(line), np.bool_)
+    is_first[1:] = line[1:] != line[:-1]
+    return at - np.maximum.accumulate(np.where(is_first, at, 0))
+
+
+def read_prompts(job: PromptJob) -> Prompts:
+    """The wanted prompts of a split."""
+    places = zip(job.line.tolist(), job.place.tolist(), strict=True)
+    wanted = dict(zip(places, job.number.tolist(), strict=True))
+    calls = read_calls(job.split, job.detected, SplitBooks(), job.head, frozenset(job.line.tolist()))
+    return _prompts(((wanted.get(key, -1), call) for key, call in _placed(calls)), job.longest)
+
+
+def read_joined_prompts(log: Log, rows: Ints, head: int | None, longest: int) -> Prompts:
+    """As all of `prompt_jobs` together, of any log; every record is decoded."""
+    number_of = {row: number for number, row in enumerate(rows.tolist())}
+    edges = np.concatenate([[0], np.cumsum([chunk.rows for chunk in log.chunks])])
+    kept = [
+        first + np.delete(np.arange(chunk.rows), gone)
+        for first, chunk, gone in zip(edges[:-1], log.chunks, log.dropped, strict=True)
+    ]
+    calls = zip(np.concatenate(kept).tolist(), settled_calls(log, head), strict=True)
+    return _prompts(((number_of.get(row, -1), call) for row, (call, _, _, _) in calls), longest)
+
+
+def _placed(calls: Iterator[tuple[int, object]]) -> Iterator[tuple[tuple[int, int], Call]]:
+    """((line, which call of it), call)."""
+    last, place = -1, 0
+    for line, call in calls:
+        if type(call) is Call:
+            last, place = line, place + 1 if line == last else 0
+            yield (line, place), call
+
+
+def _prompts(calls: Iterator[tuple[int, Call]], longest: int) -> Prompts:
+    found = Prompts([], [], [])
+    for number, call in calls:
+        if number >= 0:
+            text = flat_text(call.messages[-1])[0]
+            found.number.append(number)
+            found.text.append(text if len(text) <= longest else "")
+            found.context.append(context_key(call))
+    return found
