@@ -24,6 +24,7 @@ SPELLINGS: dict[str, tuple[str, Any]] = {
     "ttl": ("15m", 900.0),
     "ttl_policy": ("sliding", "sliding"),
     "scope": ("user", "user"),
+    "semantic": ("on", "on"),
     "capacity": ("100_000", 100_000),
     "max_temperature": ("0.7", 0.7),
     "batchable": ("nightly, report", ("nightly", "report")),

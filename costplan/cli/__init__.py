@@ -121,8 +121,8 @@ def analyze(
         float | None, typer.Option(help="USD an engineer's day costs, for paybacks (default 800).", metavar="USD")
     ] = None,
     semantic: Annotated[
-        str | None, typer.Option(help="Also match similar prompts (default on); off: exact only.", metavar="on|off")
-    ] = None,
+        str, typer.Option(help="Matching of similar prompts; not in this version: only off.", metavar="off")
+    ] = "off",
     json_: Json = None,
     markdown: Markdown = None,
     workers: Annotated[
@@ -140,6 +140,8 @@ def analyze(
     costplan analyze export.csv --map tok_in=input_tokens --map tok_out=output_tokens
     cat logs.jsonl | costplan analyze - --json - | costplan report -
     """
+    if semantic != "off":
+        raise UsageError(f"--semantic {semantic}: not in this version, it matches exact repeats", hint="--semantic off")
     check_outputs(json_, markdown)
     from costplan.analyze import analyze as run
     from costplan.settings import AnalyzeSettings, resolve

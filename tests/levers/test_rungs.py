@@ -28,7 +28,7 @@ NO_MONTH = month_of(0, DAY_US // 2, requests=1000)
 A_MILLION = month_of(None, None, requests=1000, month_requests=1e6)
 
 
-def evidence(present: tuple[int, ...] = (0, 1, 2, 3, 4, 5)) -> Evidence:
+def evidence(present: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)) -> Evidence:
     n = len(LADDER)
     return Evidence(
         present=present, facts=tuple({"lever": name} for name in LADDER), summary=("",) * n,
@@ -135,8 +135,8 @@ def test_no_counted_rung_costs_money(seed: int):
 
 def test_a_lever_that_costs_money_is_shown_and_not_counted():
     """The cache costs 10 of 1000 an hour, the marks save 200: a month of 730 hours x 800 nano-dollars is left."""
-    ladder = ladder_of({0: -10, 2: 200})
-    told = rungs_of(ladder, evidence((0, 2)))
+    ladder = ladder_of({0: -10, 3: 200})
+    told = rungs_of(ladder, evidence((0, 3)))
     rungs = by_label(told.rungs)
     assert value(rungs["exact cache"].marginal_usd_month) == pytest.approx(-10 * 730 / 1e9)
     assert rungs["exact cache"].headline
@@ -149,15 +149,15 @@ def test_a_lever_that_costs_money_is_shown_and_not_counted():
 
 def test_a_saving_wider_than_itself_goes_to_potential():
     """Saves 10 an hour, give or take 3000 now and then: nothing to defend."""
-    calm, wild = ladder_of({0: 10, 4: 50}), ladder_of({0: 10}, noise=3000)
-    assert [rung.headline for rung in rungs_of(calm, evidence((0, 4))).rungs[:2]] == [True, True]
+    calm, wild = ladder_of({0: 10, 5: 50}), ladder_of({0: 10}, noise=3000)
+    assert [rung.headline for rung in rungs_of(calm, evidence((0, 5))).rungs[:2]] == [True, True]
     assert [rung.headline for rung in rungs_of(wild, evidence((0,))).rungs[:1]] == [False]
 
 
 def test_calls_that_nobody_marked_are_a_range_from_none_to_all():
     """Half of 1000 if all can wait: saves 0 to 500 an hour, leaves 500 to 1000."""
-    ladder = ladder_of({5: 500})
-    told = rungs_of(ladder, evidence((5,)))
+    ladder = ladder_of({6: 500})
+    told = rungs_of(ladder, evidence((6,)))
     saving = by_label(told.rungs)["batch tier (if calls can wait)"].marginal_usd_month
     hour = 730 / 1e9
     assert (saving.low, saving.value, saving.high) == pytest.approx((0, 500 * hour, 500 * hour))
