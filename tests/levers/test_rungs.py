@@ -140,7 +140,7 @@ def test_a_lever_that_costs_money_is_shown_and_not_counted():
     rungs = by_label(told.rungs)
     assert value(rungs["exact cache"].marginal_usd_month) == pytest.approx(-10 * 730 / 1e9)
     assert rungs["exact cache"].headline
-    assert told.counted == [2]
+    assert told.counted == [3]
     after = after_of(ladder, told, exact(1000 * 1000 / 1e9, "USD/1k requests", "priced")).defensible
     assert value(after.cost_usd_month) == pytest.approx(800 * 730 / 1e9)
     assert value(after.per_1k_requests) == pytest.approx(800 * 1000 / 1e9)
