@@ -1,4 +1,4 @@
-"""The semantic cache inside analyze: hits worked out by hand (see tests.cache.logs.BY_HAND), and nothing of the text."""
+"""The semantic cache inside analyze: hits worked out by hand (see tests.cache.logs.BY_HAND)."""
 
 from pathlib import Path
 
