@@ -23,12 +23,14 @@ $(BIN)/python:
 
 $(VENV)/.runtime: pyproject.toml | $(BIN)/python
 	$(INSTALL) --editable .
+	@$(BIN)/python -m compileall -q costplan  # an editable install leaves that to the first run
 	@$(BIN)/python -m costplan.ingest.plain  # compiles the loops for long logs, once
 	@touch $@
 
 # the dev extra includes the runtime, hence both stamps
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(INSTALL) --editable '.[dev]'
+	@$(BIN)/python -m compileall -q costplan
 	@$(BIN)/python -m costplan.ingest.plain
 	@touch $(VENV)/.runtime $@
 

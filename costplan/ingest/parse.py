@@ -1,10 +1,13 @@
 """One split of a log -> a file of numeric columns and the books of what was read; runs in a worker."""
 
+import ctypes
 import gc
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -70,8 +73,15 @@ class ParseJob:
 
     @property
     def compiled(self) -> bool:
-        """Whether the log is long enough for compiled loops."""
-        return self.split.source.size >= COMPILE_FROM_BYTES and self.max_records is None
+        """Whether the log is long enough for compiled loops, and they can call the hash that they need."""
+        return self.split.source.size >= COMPILE_FROM_BYTES and self.max_records is None and _exports_xxh3()
+
+
+@cache
+def _exports_xxh3() -> bool:
+    """Compiled loops can call the xxhash package's own function; on Windows modules hide theirs."""
+    spec = find_spec("xxhash._xxhash")
+    return spec is not None and spec.origin is not None and hasattr(ctypes.CDLL(spec.origin), "XXH3_64bits")
 
 
 @dataclass(slots=True)

