@@ -13,16 +13,16 @@ _TOKEN = re.compile(
     r"|(->|=>|→|[%$€£¥]|[+*×÷<>^]|[=!]=|(?<=\d)\s?-\s?(?=\d)|(?<![\w-])-(?=\d))"  # 3: a sign
 )
 _MAIL = re.compile(r"(?<=\b[eE])-(?=mail)")
-_NAMED = re.compile(r"\"[^\"\n]{1,60}\"|`[^`\n]{1,60}`|(?<!\w)'[^'\n]{2,60}'(?!\w)|\w+(?:[._]\w+)+")
+_NAMED = re.compile(r"\"[^\"\n]{1,60}\"|`[^`\n]{1,60}`|(?<!\w)'[^'\n]{2,60}'(?!\w)|(?<!\w)[^\W_]+(?:[._]+[^\W_]+)+")
 _BREAK = re.compile(r"[.!?:;\n\"]")
 _GREETING = re.compile(
-    r"\s*(?:(?:hi|hello|hey|dear|good (?:morning|afternoon|evening|day))\b[^,.!?:\n]{0,25}[,.!:\n]"
-    r"|(?:a )?quick question\b\s?[,:.!-]?|(?:sorry|excuse me|ok|okay|yeah|yes|so|well)\s?,)\s*",
+    r"\A(?:\s*(?:(?:hi|hello|hey|dear|good (?:morning|afternoon|evening|day))\b[^,.!?:\n]{0,25}[,.!:\n]"
+    r"|(?:a )?quick question\b\s?[,:.!-]?|(?:sorry|excuse me|ok|okay|yeah|yes|so|well)\s?,))+",
     re.I,
 )
 _THANKS = re.compile(
-    r"[\s,.!?-]*\b(?:(?:many |with )?thanks|thank you|thx|cheers|(?:kind|best) regards|please)"
-    r"(?: (?:in advance|so much|very much|a lot|you|again|everyone|all))*[\s.!?]*$",
+    r"\b(?:(?:many |with )?thanks|thank you|thx|cheers|(?:kind|best) regards|please)"
+    r"(?: (?:in advance|so much|very much|a lot|you|again|everyone|all))*[\s.!?]*\Z",
     re.I,
 )
 _HARMLESS_NOT = re.compile(
@@ -97,7 +97,7 @@ def features_of(text: str) -> Features:
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text).translate(_PLAIN)
     text = _MAIL.sub("", text)
-    asked = _THANKS.sub("", _GREETING.sub("", text, count=1)) or text
+    asked = _THANKS.sub("", _GREETING.sub("", text)) or text
     found = _Found()
     _walk(asked, found)
     tokens = tuple(found.tokens)
@@ -120,9 +120,10 @@ def features_of(text: str) -> Features:
 
 def language_of(text: str) -> str:
     """`en` or `other`, from the script and the share of common short words; keywords alone count as English."""
-    letters = [letter for letter in text[:2_000] if letter.isalpha()]
-    if sum(letter > "ɏ" for letter in letters) * 4 > len(letters):
-        return "other"
+    if not text.isascii():
+        letters = [letter for letter in text[:2_000] if letter.isalpha()]
+        if sum(letter > "ɏ" for letter in letters) * 4 > len(letters):
+            return "other"
     found = re.findall(r"[^\W\d_]+", text[:2_000].lower())
     english = sum(word in words.FUNCTION for word in found)
     foreign = sum(word in _FOREIGN for word in found)

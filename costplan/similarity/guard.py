@@ -42,6 +42,8 @@ _OPEN = frozenset(("how", "what"))
 _LIGHT = frozenset(("get", "use", "make"))
 _SYMMETRIC = frozenset(("and", "or", "vs", "versus", "with", "nor", "between", "+", "*", "×", "plus", "times"))
 _ONE_WAY = frozenset(map(token, ("replace", "substitute", "swap", "divide", "subtract")))
+_MOVED = 200
+"""Longer stretches of words in another order are taken for another text."""
 _SLIPS = 6
 """Slips of the pen are looked for only where neither side has more words of its own than this."""
 _SHARED_PER_REPLACED = 3
@@ -167,6 +169,8 @@ def _swapped(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
         return False
     left, right = _differing(a, b)
     n = len(left)
+    if n > _MOVED:
+        return True
     if any(left[cut:] + left[:cut] == right for cut in range(1, n)):
         return False
     for first in range(1, n - 1):
