@@ -68,7 +68,8 @@ def objection(a: str, b: str) -> int:
 def guarded(graph: Graph, texts: Sequence[str]) -> NDArray[np.uint8]:
     """(E,) for each edge of the graph what `objection` says of its two texts.
 
-    About 0.05 ms per text and 0.02 ms per pair (2 shared x86 cores); a pair is looked at once for both directions.
+    About 0.1-0.2 ms per text of 12 words and 0.02 ms per pair (a shared x86 core); on the pairs of Banking77 above
+    0.78, with what their texts cost, 22,000 pairs/s. A pair is looked at once for both directions.
     """
     source = np.repeat(np.arange(graph.texts, dtype=np.int64), np.diff(graph.offsets))
     target = graph.neighbour.astype(np.int64)
