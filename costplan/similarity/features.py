@@ -249,7 +249,11 @@ def _spelled(pieces: list[re.Match[str]], at: int) -> tuple[str, int] | None:
     """A number in words: twenty five, three hundred, third; `one` alone is a number only before a unit or a scale."""
     first = _lower(pieces, at)
     if first in words.ORDINALS:
-        return None if first == "second" and _lower(pieces, at - 1) in _PER else (str(words.ORDINALS[first]), 1)
+        before = _lower(pieces, at - 1)
+        counted = before in words.ONES or before in words.TENS or before[:1].isdigit()
+        if first == "second" and (counted or before in _PER):
+            return None  # of time
+        return str(words.ORDINALS[first]), 1
     if first in words.MULTIPLES:
         return str(words.MULTIPLES[first]), 1
     total, current, taken = 0, 0, 0

@@ -92,7 +92,7 @@ DAYS = listed("""tomorrow yesterday tonight weekend weekends weekday weekdays mi
 UNITS = {
     form: (dimension, unit.partition(",")[0])
     for dimension, units in {
-        "time": "ms,millisecond,milliseconds|sec,secs,seconds|minute,minutes,mins|hour,hours,hr,hrs,hourly"
+        "time": "ms,millisecond,milliseconds|sec,secs,second,seconds|minute,minutes,mins|hour,hours,hr,hrs,hourly"
         "|day,days,daily"
         "|week,weeks,weekly,wk|fortnight,fortnights,fortnightly|month,months,monthly"
         "|year,years,yearly,annual,annually,annum,yr,yrs|quarter,quarters,quarterly|decade,decades|century,centuries",
