@@ -78,7 +78,9 @@ class SiteRow(msgspec.Struct, frozen=True, kw_only=True):
     eligible: int
     cost_usd: float
     hit_share: float
+    """Under the advised kind of cache; likewise `net_usd`."""
     semantic_hits: int
+    """Under the recommended or else the potential setting; likewise `wrong_share`."""
     wrong_share: float | None
     net_usd: float
     advice: Literal["semantic cache", "exact cache", "never"]
