@@ -72,7 +72,7 @@ def minilm_vectors(texts: Sequence[str]) -> Vectors:
     for at in range(0, len(order), _MINILM_BATCH):
         rows: list[int] = order[at : at + _MINILM_BATCH].tolist()
         counts = np.array([len(ids[row]) for row in rows])
-        mask: NDArray[np.bool_] = np.less(np.arange(counts.max()), counts[:, None])
+        mask = np.arange(int(counts.max()), dtype=np.int64) < counts[:, None]
         tokens = np.zeros(mask.shape, np.int64)
         tokens[mask] = np.concatenate([ids[row] for row in rows])
         inputs = {"input_ids": tokens, "attention_mask": mask.astype(np.int64), "token_type_ids": np.zeros_like(tokens)}
