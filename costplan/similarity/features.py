@@ -5,7 +5,7 @@ import unicodedata
 from dataclasses import dataclass, field
 
 from costplan.similarity import words
-from costplan.similarity.forms import SCOPE, token
+from costplan.similarity.forms import SCOPE, scopes, token
 
 _TOKEN = re.compile(
     r"(\d+(?:[.,:/]\d+)*(?:-\d+-\d+)?)"  # 1: a number, time, version or date, also inside a word (mp3, 10MB)
@@ -70,9 +70,11 @@ class Features:
     units: frozenset[tuple[str, str]]
     """(dimension, unit)"""
     signs: frozenset[str]
+    scope: frozenset[str]
+    """only, all, last, cheapest and the like"""
     questions: frozenset[str]
     targets: frozenset[tuple[str, str]]
-    """(to, from, than and the like, the word after it)"""
+    """(to, from, than and the like, the word of topic or number after it)"""
     negated: bool
 
 
@@ -107,6 +109,7 @@ def features_of(text: str) -> Features:
         dates=frozenset(found.dates),
         units=frozenset(found.units),
         signs=_SIGNS.intersection(tokens),
+        scope=frozenset(filter(scopes, tokens)),
         questions=_asked(tokens),
         targets=_aimed(tokens),
         negated=found.negated and _negated(asked),
@@ -278,7 +281,7 @@ def _measured(found: _Found, pieces: list[re.Match[str]], at: int, value: str) -
 
 
 def _asked(tokens: tuple[str, ...]) -> frozenset[str]:
-    """Which of when, where, why, who, how, how much ... the text asks."""
+    """Which of when, where, why, who, what, how, how much ... the text asks."""
     found: set[str] = set()
     for at, word in enumerate(tokens):
         kind = _QUESTIONS.get(word)
@@ -291,6 +294,8 @@ def _asked(tokens: tuple[str, ...]) -> frozenset[str]:
             found.add("when" if after == "soon" else f"how {after}")
         elif kind:
             found.add(kind)
+        elif word in ("what", "which"):
+            found.add("what")
     return frozenset(found)
 
 
@@ -301,5 +306,6 @@ def _aimed(tokens: tuple[str, ...]) -> frozenset[tuple[str, str]]:
         mark = _TARGETS.get(word)
         if mark:
             target = next((each for each in tokens[at + 1 : at + 4] if each not in _SKIPPED), "")
-            found.add((mark, target))
+            if target and target not in words.FUNCTION:
+                found.add((mark, target))
     return frozenset(found)

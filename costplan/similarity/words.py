@@ -25,7 +25,8 @@ FUNCTION = listed(
     dont not go going gonna within during upon while because since until though although using use used there's
     exactly one ones thing things something anything someone anyone somebody anybody some any few many much more
     most less least lot lots kindly maybe perhaps simply quickly easily um uh er erm hmm oh ah yeah yep yes ok
-    okay hey hi hello thanks thank cheers pls plz sorry guys folks"""
+    okay hey hi hello thanks thank cheers pls plz sorry guys folks wonder wondering hope hoping try trying looking
+    question questions info information detail details appreciate appreciated advance mate dear sir madam asap"""
 )
 """Words that carry no topic: a difference in them alone is judged by the other lists or not at all."""
 
@@ -209,7 +210,7 @@ IRREGULAR = {
 }  # fmt: skip
 
 SYNONYMS = """
-cancel,terminate,end,discontinue start,begin,commence,initiate buy,purchase get,obtain,receive,acquire shop,store
+cancel,terminate,end,discontinue start,begin,commence,initiate buy,purchase get,obtain,acquire shop,store
 fix,repair,mend,troubleshoot,solve,resolve phone,telephone,mobile,cellphone,smartphone,cell
 car,vehicle,automobile,auto holiday,vacation film,movie flat,apartment trip,journey,travel parcel,package
 ship,deliver,dispatch job,employment,occupation boss,manager company,firm,business colleague,coworker
