@@ -13,10 +13,10 @@ from costplan.settings import CacheSettings
 from costplan.similarity import embed
 from costplan.similarity.embed import Vectors
 from costplan.similarity.graph import Audit, Graph, approximate, rescored
-from costplan.similarity.guard import guarded
+from costplan.similarity.guard import DEFAULT_THRESHOLD, guarded
 from costplan.similarity.replay import Events
 
-LEAST = 0.80
+LEAST = min(0.80, DEFAULT_THRESHOLD)
 _CASCADE_LEAST = 0.70
 """99 % of the pairs that MiniLM puts at 0.90 or above have a static cosine of at least this (QQP)."""
 LONG_CHARS = 2_000
