@@ -12,6 +12,7 @@ _TOKEN = re.compile(
     r"|([^\W\d_]+(?:'[^\W\d_]+)*(?:\+\+|\#(?!\w))?)"  # 2: a word
     r"|(->|=>|→|[%$€£¥]|[+*×÷<>^]|[=!]=|(?<=\d)\s?-\s?(?=\d)|(?<![\w-])-(?=\d))"  # 3: a sign
 )
+_MAIL = re.compile(r"(?<=\b[eE])-(?=mail)")
 _NAMED = re.compile(r"\"[^\"\n]{1,60}\"|`[^`\n]{1,60}`|(?<!\w)'[^'\n]{2,60}'(?!\w)|\w+(?:[._]\w+)+")
 _BREAK = re.compile(r"[.!?:;\n\"]")
 _GREETING = re.compile(
@@ -95,6 +96,7 @@ def features_of(text: str) -> Features:
     """All of it in one walk over the text; about 3 us per word."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text).translate(_PLAIN)
+    text = _MAIL.sub("", text)
     asked = _THANKS.sub("", _GREETING.sub("", text, count=1)) or text
     found = _Found()
     _walk(asked, found)

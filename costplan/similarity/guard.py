@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from costplan.similarity import forms
 from costplan.similarity.features import Features, features_of, language_of
-from costplan.similarity.forms import misspelt, opposites
+from costplan.similarity.forms import misspelt, opposites, token
 from costplan.similarity.graph import Graph
 
 REASONS = (
@@ -41,6 +41,7 @@ DEFAULT_THRESHOLD = 0.78
 _OPEN = frozenset(("how", "what"))
 _LIGHT = frozenset(("get", "use", "make"))
 _SYMMETRIC = frozenset(("and", "or", "vs", "versus", "with", "nor", "between", "+", "*", "×", "plus", "times"))
+_ONE_WAY = frozenset(map(token, ("replace", "substitute", "swap", "divide", "subtract")))
 _SLIPS = 6
 """Slips of the pen are looked for only where neither side has more words of its own than this."""
 _SHARED_PER_REPLACED = 3
@@ -174,7 +175,7 @@ def _swapped(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
         for last in range(1, n - first):
             middle = left[first : n - last]
             if left[n - last :] == right[:last] and middle == right[last : n - first]:
-                return not _SYMMETRIC.issuperset(middle)
+                return not _SYMMETRIC.issuperset(middle) or not _ONE_WAY.isdisjoint(a)
     return False
 
 

@@ -135,6 +135,7 @@ ORDINALS = {
 MULTIPLES = {"once": 1, "twice": 2, "thrice": 3}
 
 OPPOSITES = """
+and/or is/was are/were
 enable/disable activate/deactivate on/off in/out up/down before/after increase/decrease,reduce,lower,cut,shrink
 raise/lower,reduce,cut cheap/expensive,costly,dear upload/download import/export buy,purchase/sell
 open/close,closed,shut start,begin/end,stop,finish first/last add/remove,delete,subtract,drop
