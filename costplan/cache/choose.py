@@ -41,15 +41,15 @@ def frontier_rows(
         is_exact = tally.setting.threshold > 1
         held = is_exact or (held and bound is not None and bound.upper <= settings.max_wrong)
         semantic = tally.hits[2]
-        wrong = None if bound is None else bound.value
+        wrong = None if bound is None else float(bound.value)
         rows.append(FrontierRow(
             threshold=None if is_exact else tally.setting.threshold, ttl_s=tally.setting.ttl_s,
             policy=tally.setting.policy, capacity=tally.setting.capacity, hits=sum(tally.hits),
             exact_hits=tally.hits[0], respelled_hits=tally.hits[1], semantic_hits=semantic, hit_share=tally.share,
             hit_share_unguarded=tally.open_share, hit_token_share=tally.token_share, hit_usd_share=tally.usd_share,
             saved_usd=tally.saved_nanos / NANOS_PER_USD, cost_usd=tally.cost_nanos / NANOS_PER_USD, wrong_share=wrong,
-            wrong_low=None if bound is None else bound.low, wrong_high=None if bound is None else bound.high,
-            wrong_upper=None if bound is None else bound.upper,
+            wrong_low=None if bound is None else float(bound.low), wrong_high=None if bound is None else float(bound.high),
+            wrong_upper=None if bound is None else float(bound.upper),
             wrong_per_1k_requests=None if wrong is None else 1000 * wrong * semantic / requests,
             net_usd=tally.net_usd - settings.penalty * (wrong or 0.0) * semantic, verified=held,
         ))  # fmt: skip

@@ -107,7 +107,7 @@ def site_rows(
             call_site=requests.sites.get(site, "unknown"), eligible=int(mine.sum()),
             cost_usd=float(columns["cost"][mine].sum()) / NANOS_PER_USD,
             hit_share=float(weight[shown[mine] > 0].sum() / weight.sum()), semantic_hits=semantic,
-            wrong_share=None if bound is None else bound.value,
+            wrong_share=None if bound is None else float(bound.value),
             net_usd=net if advice == "semantic cache" else net_exact, advice=advice, why=why,
         ))  # fmt: skip
     return sorted(rows, key=lambda row: (-row.cost_usd, row.call_site))

@@ -32,12 +32,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> Path:
     return tmp_path
 
 
-def thing(prompt: str) -> str:
-    """What a prompt of the random log is about: that alone makes its answer."""
-    return " ".join(word for word in prompt.lower().rstrip("?").split() if word not in FILLING)
-
-
-FILLING = frozenset(("how", "do", "i", "can", "you", "tell", "me", "to", "my"))
+def kind_of(prompt: str) -> bool:
+    """What tells answers apart in the tests of labels: the truth is theirs to set, whatever the guard thinks."""
+    return prompt.startswith("Can you")
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -60,7 +57,7 @@ def filled(path: Path, same: Callable[[dict[str, Any]], str]) -> None:
 
 
 def is_same(row: dict[str, Any]) -> str:
-    return "yes" if thing(row["prompt"]) == thing(row["cached_prompt"]) else "no"
+    return "yes" if kind_of(row["prompt"]) == kind_of(row["cached_prompt"]) else "no"
 
 
 @pytest.mark.parametrize("name", REPORTS)
@@ -85,7 +82,7 @@ def test_labels_come_back_as_the_wrong_share_that_they_are_drawn_from(
     ran = run("cache", "random.jsonl", "--label-sample", "600", name, "-q", "--json", "none.json")
     assert ran.code == 0 and "these are all there are" in ran.err
     rows = rows_of(here / name)
-    assert len({(row["prompt"], row["cached_prompt"]) for row in rows}) == len(rows) > 30
+    assert len({row["pair"] for row in rows}) == len(rows) > 30
     assert set(rows[0]) >= {"request_id", "from_request_id", "similarity", "kind", "same_answer", "cached_answer"}
     filled(here / name, is_same)
     labelled = run(
@@ -97,7 +94,7 @@ def test_labels_come_back_as_the_wrong_share_that_they_are_drawn_from(
         for number, line in enumerate((here / "random.jsonl").read_text().splitlines(), 1)
     }
     semantic = [row for row in rows_of(here / "hits.jsonl") if row["kind"] == "semantic"]
-    wrong = [thing(prompts[row["request_id"]]) != thing(prompts[row["from_request_id"]]) for row in semantic]
+    wrong = [kind_of(prompts[row["request_id"]]) != kind_of(prompts[row["from_request_id"]]) for row in semantic]
     assert 0 < sum(wrong) < len(wrong)
     row = document["recommended"]["row"]
     assert document["wrong_basis"] == "labels" and row["semantic_hits"] == len(wrong)
