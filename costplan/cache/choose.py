@@ -48,7 +48,8 @@ def frontier_rows(
             exact_hits=tally.hits[0], respelled_hits=tally.hits[1], semantic_hits=semantic, hit_share=tally.share,
             hit_share_unguarded=tally.open_share, hit_token_share=tally.token_share, hit_usd_share=tally.usd_share,
             saved_usd=tally.saved_nanos / NANOS_PER_USD, cost_usd=tally.cost_nanos / NANOS_PER_USD, wrong_share=wrong,
-            wrong_low=None if bound is None else float(bound.low), wrong_high=None if bound is None else float(bound.high),
+            wrong_low=None if bound is None else float(bound.low),
+            wrong_high=None if bound is None else float(bound.high),
             wrong_upper=None if bound is None else float(bound.upper),
             wrong_per_1k_requests=None if wrong is None else 1000 * wrong * semantic / requests,
             net_usd=tally.net_usd - settings.penalty * (wrong or 0.0) * semantic, verified=held,
@@ -79,7 +80,8 @@ def choose(rows: list[FrontierRow], bounds: list[Bound | None], settings: CacheS
     if settings.threshold is not None:
         index, reason = potential, f"your setting: {_verdict(rows[potential], settings)}"
         headline = f"semantic cache at {settings.threshold:g}" if rows[potential].verified else headline
-    shown = potential if not rows[potential].verified and rows[potential].semantic_hits and potential != index else None
+    worth = rows[index].threshold is None and not rows[potential].verified and rows[potential].semantic_hits
+    shown = potential if worth else None
     return Chosen(index, settings.threshold is not None, f"{reason}; TTL {format_duration(ttl_s)}", shown, headline)
 
 

@@ -98,7 +98,8 @@ def _nodes(requests: Requests, scope: str) -> tuple[NDArray[np.int32], Ints]:
 def _minilm(requests: Requests, graph: Graph, text: Ints) -> Vectors:
     """(U, 384); only texts with a neighbour are embedded, the others are all zeros."""
     wanted: Ints = np.unique(text[np.diff(graph.offsets) > 0])
-    some = embed.minilm_vectors([requests.texts[index] for index in wanted.tolist()])
+    numbers: list[int] = wanted.tolist()
+    some = embed.minilm_vectors([requests.texts[index] for index in numbers])
     found = np.zeros((len(requests.texts), some.shape[1]), np.float32)
     found[wanted] = some
     return found[text]
