@@ -32,14 +32,15 @@ def headline_ttl_s(settings: CacheSettings) -> float:
 
 
 def frontier_rows(
-    tallies: list[Tally], bounds: list[Bound | None], requests: int, settings: CacheSettings
+    tallies: list[Tally], bounds: list[Bound | None], requests: int, settings: CacheSettings, basis: WrongBasis
 ) -> list[FrontierRow]:
     """One row per tally; a setting is verified only where all stricter ones of its TTL are."""
     rows: list[FrontierRow] = []
     held = True
     for tally, bound in zip(tallies, bounds, strict=True):
         is_exact = tally.setting.threshold > 1
-        held = is_exact or (held and bound is not None and bound.upper <= settings.max_wrong)
+        bounded = basis == "labels" and bound is not None and bound.upper <= settings.max_wrong
+        held = is_exact or (held and bounded)
         semantic = tally.hits[2]
         wrong = None if bound is None else float(bound.value)
         rows.append(FrontierRow(
@@ -63,7 +64,7 @@ def choose(rows: list[FrontierRow], bounds: list[Bound | None], settings: CacheS
     mine = [index for index, row in enumerate(rows) if row.ttl_s == ttl_s]
     exact, semantic = mine[0], mine[1:]
     best = None
-    if basis != "unverified":
+    if basis == "labels":
         candidates = [_candidate(rows[index], bounds[index]) for index in semantic]
         place = recommended(candidates, settings.max_wrong)
         best = None if place is None else semantic[place]
@@ -102,6 +103,8 @@ def _why_exact(rows: list[FrontierRow], semantic: list[int], basis: WrongBasis, 
         return "no prompt is close enough to an earlier one, beside repeats"
     if basis == "unverified":
         return "nothing says how many semantic hits would be wrong"
+    if basis == "agreement":
+        return "the log's answers tell how often hits would disagree, but only labels verify a setting"
     if not any(rows[index].verified for index in semantic):
         return f"no semantic setting stays within {settings.max_wrong:.1%} wrong hits at the 95% bound"
     return "semantic hits within the bound save less than they cost"

@@ -99,7 +99,8 @@ def facts(document: Cache) -> list[tuple[str, str]]:
     same = {row.ttl_s: row for row in document.frontier if row.threshold == _told(document).threshold}
     if len(same) > 1:
         parts = [f"{format_duration(ttl)} {numbers.percent(each.hit_share)}" for ttl, each in sorted(same.items())]
-        told = f"hits at {cosine(_told(document).threshold)}: {', '.join(parts)}; how long answers hold is yours to say"
+        told = "how long answers hold is yours to say"
+        told = f"hits at {cosine(_told(document).threshold)}: {', '.join(parts)}; {document.freshness or told}"
         found.append(("TTL", told))
     scopes = [f"{each.scope} {numbers.percent(each.hit_share)}" for each in document.by_scope]
     found.append(("Shared", f"hits at {cosine(_told(document).threshold)}: {', '.join(scopes)}"))

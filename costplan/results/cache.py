@@ -161,6 +161,8 @@ class Cache(msgspec.Struct, frozen=True, kw_only=True):
     penalty_usd: float
     wrong_basis: WrongBasis
     wrong_note: str
+    freshness: str
+    """How long the logged answers to repeated prompts stay alike; empty where the log does not tell."""
     frontier: list[FrontierRow]
     recommended: CacheChoice
     potential: FrontierRow | None
