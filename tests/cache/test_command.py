@@ -134,6 +134,33 @@ def test_without_labels_only_the_exact_cache_is_the_headline(run: Run, here: Pat
     assert {row["advice"] for row in document["by_call_site"]} == {"exact cache"}
 
 
+def test_the_log_s_own_answers_are_shown_and_verify_nothing(run: Run, here: Path) -> None:
+    """Answers that depend on the thing asked about, not on its wording: hits between wordings agree."""
+    at_random(here / "answered.jsonl", 1500)
+    records = [json.loads(line) for line in (here / "answered.jsonl").read_text().splitlines()]
+    for each in records:
+        words = each["request"]["messages"][1]["content"].lower().rstrip("?").split()
+        about = " ".join(words[words.index("my") - 1 :])
+        each["response"]["choices"][0]["message"]["content"] = f"{TOPICS[hash_of(about) % len(TOPICS)]} {about}."
+    write(here / "answered.jsonl", records)
+    document = json.loads(run("cache", "answered.jsonl", "--ttl", "1d", "--json", "-").out)
+    assert document["wrong_basis"] == "agreement" and document["freshness"]
+    row = document["potential"]
+    assert row["wrong_share"] is not None and row["wrong_low"] <= row["wrong_share"] <= row["wrong_upper"] < 0.5
+    assert document["headline"] == "exact cache only" and document["recommended"]["row"]["threshold"] is None
+    assert not any(each["verified"] for each in document["frontier"] if each["threshold"] is not None)
+
+
+TOPICS = (
+    "Open the app and", "Please call us about how to", "A branch will", "Nothing is needed to", "Write a letter to",
+    "The website lets you", "Ask your adviser to", "Wait until Monday to", "There is a fee to", "It is not possible to",
+)  # fmt: skip
+
+
+def hash_of(text: str) -> int:
+    return sum(index * ord(letter) for index, letter in enumerate(text, 1))
+
+
 def test_labels_of_other_pairs_are_refused(run: Run, here: Path) -> None:
     run("cache", "random.jsonl", "--label-sample", "40", "labels.csv")
     filled(here / "labels.csv", is_same)
