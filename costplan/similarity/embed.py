@@ -51,6 +51,7 @@ def static_vectors(texts: Sequence[str]) -> Vectors:
         ends = np.cumsum([0, *map(len, ids)])
         flat = np.concatenate(ids)
         counts: Any = csr_array((np.ones(len(flat), np.float32), flat, ends), shape=(stop - start, len(weights)))
+        counts.sum_duplicates()  # many small float32 additions would drift in a long text
         found[start:stop] = counts @ weights  # the sum: a mean's direction is the same
     return unit(found)
 

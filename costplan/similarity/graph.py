@@ -35,6 +35,7 @@ _ROUNDING = 2.0**-24  # half the distance from 1 to the next float32
 _WIDE = 4  # columns of a tile per row of it
 _CHUNK = 2_048
 _BATCH = 4_096
+_MOST_EACH = 2_048  # neighbours asked of an index at once
 _HALF_ERROR = 0.005  # a cosine from 16-bit numbers is off by less
 _LOOSE = 0.03  # more than rounding, and lengths that are not quite 1, make of a cosine
 _Z = 1.959964
@@ -132,9 +133,10 @@ def approximate(
     seed: int = 0,
     most_pairs: int = MOST_PAIRS,
 ) -> tuple[Graph, Audit]:
-    """Like `neighbours`, but in scopes of more than `above` texts only the `each` nearest per text are looked up.
+    """Like `neighbours`, but in scopes of more than `above` texts the `each` nearest per text are looked up.
 
-    They come from an HNSW index (Malkov and Yashunin 2016) of usearch with 16-bit numbers. Cosines are computed as in
+    They come from an HNSW index (Malkov and Yashunin 2016) of usearch with 16-bit numbers; a text whose nearest are all
+    near enough is asked again for four times as many, up to 2,048. Cosines are computed as in
     `neighbours`, so every edge is one of the exact graph; how many are missing is estimated on `sampled` texts of those
     scopes, drawn with `seed`. One thread builds the index, so that the same texts give the same graph.
 
@@ -209,7 +211,7 @@ def _tiles(ends: Numbers, tile: int) -> Iterator[Tile]:
 
 
 def _side_by_side(call: Callable[[Tile], Pairs], tiles: Iterator[Tile]) -> Iterator[Pairs]:
-    """Results in the order of the tiles, a thread per core; a BLAS's own threads would wait for each other too often."""
+    """Results in the order of the tiles, a thread per core; a BLAS's own threads wait for each other too often."""
     from threadpoolctl import threadpool_limits  # pyright: ignore[reportUnknownVariableType]
 
     cores = os.cpu_count() or 1
@@ -301,20 +303,27 @@ def _looked_up(vectors: Vectors, texts: Numbers, least: float, each: int) -> tup
     index: Any = Index(
         ndim=vectors.shape[1], metric="ip", dtype="f16", connectivity=16, expansion_add=64, expansion_search=64
     )  # fmt: skip
-    keys: list[Numbers] = []
     for at in range(0, len(texts), _BATCH):
         index.add(np.arange(at, min(at + _BATCH, len(texts))), vectors[texts[at : at + _BATCH]], threads=1)
-    for at in range(0, len(texts), _BATCH):
-        found: Any = index.search(vectors[texts[at : at + _BATCH]], each + 1, threads=0)
-        other: Numbers = np.asarray(found.keys).astype(np.int64)
-        one: Numbers = np.broadcast_to(np.arange(at, at + len(other))[:, None], other.shape)
-        counts: Numbers = np.asarray(found.counts, np.int64)
-        far: Vectors = np.asarray(found.distances, np.float32)
-        valid: NDArray[np.bool_] = far <= 1 - least + _HALF_ERROR
-        valid &= np.arange(each + 1, dtype=np.int64)[: other.shape[1]] < counts[:, None]
-        one, other = one[valid], other[valid]
-        one, other = np.minimum(one, other), np.maximum(one, other)
-        keys.append(np.unique(one[one < other] * len(texts) + other[one < other]))
+    keys: list[Numbers] = []
+    asking, width = np.arange(len(texts)), each + 1
+    while len(asking):
+        full: list[Numbers] = []
+        for at in range(0, len(asking), _BATCH):
+            some = asking[at : at + _BATCH]
+            found: Any = index.search(vectors[texts[some]], width, threads=0)
+            other: Numbers = np.asarray(found.keys).astype(np.int64)
+            counts: Numbers = np.asarray(found.counts, np.int64)
+            far: Vectors = np.asarray(found.distances, np.float32)
+            near: NDArray[np.bool_] = far <= 1 - least + _HALF_ERROR
+            near &= np.arange(width, dtype=np.int64)[: other.shape[1]] < counts[:, None]
+            one, other = np.repeat(some, near.sum(axis=1)), other[near]
+            one, other = np.minimum(one, other), np.maximum(one, other)
+            keys.append(np.unique(one[one < other] * len(texts) + other[one < other]))
+            full.append(some[near.sum(axis=1) == width])
+        asking, width = np.concatenate(full), 4 * width
+        if width > _MOST_EACH:
+            break
     first, second = np.divmod(np.unique(np.concatenate(keys)), len(texts))
     return texts[first], texts[second]
 
