@@ -13,16 +13,16 @@ _TOKEN = re.compile(
     r"|(->|=>|→|[%$€£¥]|[+*×÷<>^]|[=!]=|(?<=\d)\s?-\s?(?=\d)|(?<![\w-])-(?=\d))"  # 3: a sign
 )
 _MAIL = re.compile(r"(?<=\b[eE])-(?=mail)")
-_NAMED = re.compile(r"\"[^\"\n]{1,60}\"|`[^`\n]{1,60}`|(?<!\w)'[^'\n]{2,60}'(?!\w)|\w+(?:[._]\w+)+")
+_NAMED = re.compile(r"\"[^\"\n]{1,60}\"|`[^`\n]{1,60}`|(?<!\w)'[^'\n]{2,60}'(?!\w)|(?<!\w)[^\W_]+(?:[._]+[^\W_]+)+")
 _BREAK = re.compile(r"[.!?:;\n\"]")
 _GREETING = re.compile(
-    r"\s*(?:(?:hi|hello|hey|dear|good (?:morning|afternoon|evening|day))\b[^,.!?:\n]{0,25}[,.!:\n]"
-    r"|(?:a )?quick question\b\s?[,:.!-]?|(?:sorry|excuse me|ok|okay|yeah|yes|so|well)\s?,)\s*",
+    r"\A(?:\s*(?:(?:hi|hello|hey|dear|good (?:morning|afternoon|evening|day))\b[^,.!?:\n]{0,25}[,.!:\n]"
+    r"|(?:a )?quick question\b\s?[,:.!-]?|(?:sorry|excuse me|ok|okay|yeah|yes|so|well)\s?,))+",
     re.I,
 )
 _THANKS = re.compile(
-    r"[\s,.!?-]*\b(?:(?:many |with )?thanks|thank you|thx|cheers|(?:kind|best) regards|please)"
-    r"(?: (?:in advance|so much|very much|a lot|you|again|everyone|all))*[\s.!?]*$",
+    r"\b(?:(?:many |with )?thanks|thank you|thx|cheers|(?:kind|best) regards|please)"
+    r"(?: (?:in advance|so much|very much|a lot|you|again|everyone|all))*[\s.!?]*\Z",
     re.I,
 )
 _HARMLESS_NOT = re.compile(
@@ -93,11 +93,11 @@ class _Found:
 
 
 def features_of(text: str) -> Features:
-    """All of it in one walk over the text; about 3 us per word."""
+    """All of it in one walk over the text; about 10-15 us per word (a shared x86 core)."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text).translate(_PLAIN)
     text = _MAIL.sub("", text)
-    asked = _THANKS.sub("", _GREETING.sub("", text, count=1)) or text
+    asked = _THANKS.sub("", _GREETING.sub("", text)) or text
     found = _Found()
     _walk(asked, found)
     tokens = tuple(found.tokens)
@@ -120,9 +120,10 @@ def features_of(text: str) -> Features:
 
 def language_of(text: str) -> str:
     """`en` or `other`, from the script and the share of common short words; keywords alone count as English."""
-    letters = [letter for letter in text[:2_000] if letter.isalpha()]
-    if sum(letter > "ɏ" for letter in letters) * 4 > len(letters):
-        return "other"
+    if not text.isascii():
+        letters = [letter for letter in text[:2_000] if letter.isalpha()]
+        if sum(letter > "ɏ" for letter in letters) * 4 > len(letters):
+            return "other"
     found = re.findall(r"[^\W\d_]+", text[:2_000].lower())
     english = sum(word in words.FUNCTION for word in found)
     foreign = sum(word in _FOREIGN for word in found)
@@ -248,7 +249,11 @@ def _spelled(pieces: list[re.Match[str]], at: int) -> tuple[str, int] | None:
     """A number in words: twenty five, three hundred, third; `one` alone is a number only before a unit or a scale."""
     first = _lower(pieces, at)
     if first in words.ORDINALS:
-        return None if first == "second" and _lower(pieces, at - 1) in _PER else (str(words.ORDINALS[first]), 1)
+        before = _lower(pieces, at - 1)
+        counted = before in words.ONES or before in words.TENS or before[:1].isdigit()
+        if first == "second" and (counted or before in _PER):
+            return None  # of time
+        return str(words.ORDINALS[first]), 1
     if first in words.MULTIPLES:
         return str(words.MULTIPLES[first]), 1
     total, current, taken = 0, 0, 0

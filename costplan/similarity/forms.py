@@ -130,12 +130,13 @@ def opposites(word: str) -> frozenset[str]:
         for here, there in ((left, right), (right, left)):
             if word.startswith(here) and len(word) - len(here) >= 3:
                 found.add(there + word[len(here) :])
-    if len(word) >= 6 and word.endswith("less"):
-        found.update((word[:-4], word[:-4] + "ful"))
-    elif len(word) >= 5 and word.endswith("ful"):
-        found.update((word[:-3], word[:-3] + "less"))
-    elif len(word) >= 3:
-        found.add(word + "less")
+    base = word[:-3]  # a stem ends in -les where its word ends in -less
+    if len(base) >= 3 and word.endswith("les"):
+        found.update((base, base + "ful"))
+    if len(base) >= 3 and word.endswith("ful"):
+        found.add(base + "les")
+    if len(word) >= 3:
+        found.add(word + "les")
     found.discard(word)
     return frozenset(found)
 

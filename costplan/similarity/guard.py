@@ -42,6 +42,8 @@ _OPEN = frozenset(("how", "what"))
 _LIGHT = frozenset(("get", "use", "make"))
 _SYMMETRIC = frozenset(("and", "or", "vs", "versus", "with", "nor", "between", "+", "*", "×", "plus", "times"))
 _ONE_WAY = frozenset(map(token, ("replace", "substitute", "swap", "divide", "subtract")))
+_MOVED = 200
+"""Longer stretches of words in another order are taken for another text."""
 _SLIPS = 6
 """Slips of the pen are looked for only where neither side has more words of its own than this."""
 _SHARED_PER_REPLACED = 3
@@ -66,7 +68,8 @@ def objection(a: str, b: str) -> int:
 def guarded(graph: Graph, texts: Sequence[str]) -> NDArray[np.uint8]:
     """(E,) for each edge of the graph what `objection` says of its two texts.
 
-    About 0.05 ms per text and 0.02 ms per pair (2 shared x86 cores); a pair is looked at once for both directions.
+    About 0.1-0.2 ms per text of 12 words and 0.02 ms per pair (a shared x86 core); on the pairs of Banking77 above
+    0.78, with what their texts cost, 22,000 pairs/s. A pair is looked at once for both directions.
     """
     source = np.repeat(np.arange(graph.texts, dtype=np.int64), np.diff(graph.offsets))
     target = graph.neighbour.astype(np.int64)
@@ -167,6 +170,8 @@ def _swapped(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
         return False
     left, right = _differing(a, b)
     n = len(left)
+    if n > _MOVED:
+        return True
     if any(left[cut:] + left[:cut] == right for cut in range(1, n)):
         return False
     for first in range(1, n - 1):

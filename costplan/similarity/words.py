@@ -92,7 +92,7 @@ DAYS = listed("""tomorrow yesterday tonight weekend weekends weekday weekdays mi
 UNITS = {
     form: (dimension, unit.partition(",")[0])
     for dimension, units in {
-        "time": "ms,millisecond,milliseconds|sec,secs,seconds|minute,minutes,mins|hour,hours,hr,hrs,hourly"
+        "time": "ms,millisecond,milliseconds|sec,secs,second,seconds|minute,minutes,mins|hour,hours,hr,hrs,hourly"
         "|day,days,daily"
         "|week,weeks,weekly,wk|fortnight,fortnights,fortnightly|month,months,monthly"
         "|year,years,yearly,annual,annually,annum,yr,yrs|quarter,quarters,quarterly|decade,decades|century,centuries",
@@ -135,7 +135,7 @@ ORDINALS = {
 MULTIPLES = {"once": 1, "twice": 2, "thrice": 3}
 
 OPPOSITES = """
-and/or is/was are/were
+and/or is/was are/were cheapest/expensive,costly easiest,simplest/hardest,complex
 enable/disable activate/deactivate on/off in/out up/down before/after increase/decrease,reduce,lower,cut,shrink
 raise/lower,reduce,cut cheap/expensive,costly,dear upload/download import/export buy,purchase/sell
 open/close,closed,shut start,begin/end,stop,finish first/last add/remove,delete,subtract,drop
