@@ -22,6 +22,7 @@ from costplan.similarity.embed import Vectors, static_vectors
 Floats = NDArray[np.float64]
 LEAST_CONTROLS, LEAST_HITS, LEAST_SEPARATION, LEAST_ANSWERED, LEAST_FIT = 100, 50, 0.9, 0.9, 0.01
 RESAMPLES, FITS, BINS, HALVINGS = 600, 200, 20, 30
+SMOOTHING = 0.0025
 AGE_PAIRS, AGE_BINS, Z_LEVEL = 50, 8, 1.6448536269514722
 _YES_NO = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 _FENCE = re.compile(r"```(\w*)\s*\n(.*?)\n?```", re.DOTALL)
@@ -216,9 +217,9 @@ def _histogram(bins: NDArray[np.int64], size: int, weight: Floats | None = None)
 def _share(observed: Floats, positive: Floats, negative: Floats) -> Floats:
     """Most likely w per row (..., bins): the score of the concave likelihood falls with w, so halving finds its zero.
 
-    A bin that both controls leave empty says nothing; one that a control leaves empty gets a thousandth of the other.
+    Either control gets SMOOTHING of the other: a bin that a short control happens to leave empty is not impossible.
     """
-    positive, negative = positive + negative / 1_000 + 1e-12, negative + positive / 1_000 + 1e-12
+    positive, negative = positive + SMOOTHING * negative + 1e-12, negative + SMOOTHING * positive + 1e-12
     low, high = np.zeros(observed.shape[:-1]), np.ones(observed.shape[:-1])
     for _ in range(HALVINGS):
         middle = (low + high) / 2
