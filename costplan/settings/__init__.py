@@ -17,6 +17,7 @@ from costplan.profiles import Section, read_yaml
 from costplan.settings.commands import (
     AnalyzeSettings,
     BreakevenSettings,
+    CacheSettings,
     CapacitySettings,
     GateSettings,
     ReplaySettings,
@@ -27,6 +28,7 @@ from costplan.units import parse_count, parse_duration_s
 __all__ = [
     "AnalyzeSettings",
     "BreakevenSettings",
+    "CacheSettings",
     "CapacitySettings",
     "GateSettings",
     "ReplaySettings",
@@ -252,4 +254,10 @@ _PARSERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "earlier": (_texts, "--with replay-of-yesterday"),
     "api_key_env": (_text, "--api-key-env MY_KEY, the name of an environment variable"),
     "out": (_path, "--out measured"),
+    "threshold": (_number(above=0, most=1), "--threshold 0.92, the least cosine that is served"),
+    "max_wrong": (_number(above=0, most=1), "--max-wrong 0.02, a share of the semantic hits"),
+    "penalty": (_number(least=0), "--penalty 0.50, USD a wrong answer costs"),
+    "embedder": (_one_of("static", "minilm"), "--embedder minilm"),
+    "embeddings": (_path, "--embeddings vectors.npy, one row for each request of the log"),
+    "labels": (_path, "--labels labels.csv"),
 }

@@ -183,3 +183,32 @@ class GateSettings:
     show_text: bool = False
     seed: int = 0
     """Of the bootstrap."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheSettings:
+    """Settings of `costplan cache`; None = costplan looks at several and recommends one."""
+
+    format: str | None = None
+    map: tuple[str, ...] = ()
+    prices: Path | None = None
+    assume_model: str | None = None
+    threshold: float | None = None
+    """Least cosine of a stored prompt whose answer is served."""
+    ttl: float | None = None
+    """Seconds."""
+    ttl_policy: Literal["store", "sliding"] = "store"
+    capacity: int | None = None
+    scope: Literal["global", "user"] = "global"
+    max_wrong: float = 0.02
+    """Share of semantic hits that may be wrong, at the upper 95 % bound."""
+    penalty: float = 0.0
+    """USD a wrong hit costs."""
+    max_temperature: float = 1.0
+    embedder: Literal["static", "minilm"] = "static"
+    embeddings: Path | None = None
+    labels: Path | None = None
+    month_requests: float | None = None
+    show_text: bool = False
+    seed: int = 0
+    workers: int = 0

@@ -1,0 +1,230 @@
+"""A log of any dialect -> the requests a response cache may answer: columns, and each different prompt once.
+
+The log is read twice: once for its columns and prices, once for the prompts and answers, which pass through one record
+at a time. Prompts that differ only in case, blanks or final punctuation are one text. It knows no similarity.
+"""
+
+import pickle
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from costplan.costing import CostJob, priced_rows
+from costplan.engine import executor, usable_cores
+from costplan.errors import CostplanError
+from costplan.ingest.features import FeatureSettings
+from costplan.ingest.log import Log, read_log
+from costplan.ingest.normalize import settled_calls
+from costplan.ingest.prompt import flat_text, json_text, text_key
+from costplan.keyed import grouped
+from costplan.kinds import price_kinds, with_model
+from costplan.settings import AnalyzeSettings, CacheSettings
+from costplan.trace import Cacheable, Call, TextState
+from costplan.units import MICROS_PER_SECOND, SECONDS_PER_DAY
+
+Ints = NDArray[np.int64]
+Keys = NDArray[np.uint64]
+Mask = NDArray[np.bool_]
+Progress = Callable[[str, int, int], None]
+_DAY_US = SECONDS_PER_DAY * MICROS_PER_SECOND
+_COLUMNS = (
+    "time_us", "user", "site", "cost", "weight", "input_tokens", "output_tokens", "duration_us", "exact_key",
+    "norm_key", "priced", "relative",
+)  # fmt: skip
+_WHY = (
+    (Cacheable.NO_TEXT, "no text"), (Cacheable.ACTION, "tool calls, tool results or media"),
+    (Cacheable.TIME_WORDS, "asks about now (today, latest, ...)"), (Cacheable.HOT, "temperature above the limit"),
+    (Cacheable.OTHER_OPERATION, "not text generation"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Requests:
+    """n eligible requests in order of arrival (of equal times, in file order), and their T different texts."""
+
+    log: Log
+    settled: int
+    """Requests of the log, eligible or not."""
+    calls: float
+    """That the settled requests stand for, where the log is a sample."""
+    total_nanos: int
+    """What they all cost."""
+    unpriced: int
+    """Eligible requests without a price."""
+    ineligible: dict[str, int]
+    """By the first reason that holds."""
+    columns: dict[str, NDArray[Any]]
+    """(n,) each: `row` is the number among the settled rows, `cost` nano-dollars at the call's price (times `weight`
+    where the log is a sample); unknown durations are -1."""
+    text: NDArray[np.int32]
+    """(n,) number of the text."""
+    texts: list[str]
+    """By text: the last user turn as it was first written."""
+    first: Ints
+    """By text: the row of the log where it was first read."""
+    context: Keys
+    """By text: everything but the last user turn, as a key: model, system prompt, tools, history, parameters."""
+    ids: list[str]
+    """By request: its own id, or `file:line` where that is missing or not its own."""
+    answers: Path
+    answer_end: Ints
+    """(n + 1,) where answers end in that file, in the order of `answer_rank`."""
+    answer_rank: Ints
+    """(n,)"""
+    sites: dict[int, str]
+    relative: bool
+    """Times count from the start of the log."""
+
+    @property
+    def n(self) -> int:
+        return len(self.text)
+
+    def answer(self, request: int) -> str:
+        """The logged answer; empty where the log holds none."""
+        rank = int(self.answer_rank[request])
+        with self.answers.open("rb") as file:
+            file.seek(int(self.answer_end[rank]))
+            length = int(self.answer_end[rank + 1] - self.answer_end[rank])
+            return file.read(length).decode("utf-8", "surrogatepass")
+
+
+def read_requests(paths: list[str], settings: CacheSettings, work: Path, report: Progress) -> Requests:
+    """Raises CostplanError for files that are no log, and where no request in them may be answered from a cache."""
+    asked = AnalyzeSettings(format=settings.format, map=settings.map)
+    features = FeatureSettings(max_temperature=settings.max_temperature)
+    with executor(settings.workers or usable_cores()) as pool:
+        log = read_log(paths, asked, features, work, pool, report)
+    parts = [priced_rows(job) for job in _jobs(log, settings, work)]
+    settled = sum(len(part["gid"]) for part in parts)
+    sites = _site_names(log, parts)
+    reasons = [_reason(part) for part in parts]
+    why = np.concatenate([codes for codes, _ in reasons])
+    names = reasons[0][1]
+    ineligible = {name: count for code, name in enumerate(names, 1) if (count := int((why == code).sum()))}
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in _COLUMNS}
+    total, calls = int(columns["cost"].sum()), float(columns["weight"].sum())
+    columns["row"] = np.arange(settled)
+    rows = np.flatnonzero(why == 0)
+    if not len(rows):
+        told = ", ".join(f"{count:,} {name}" for name, count in ineligible.items())
+        raise CostplanError(
+            f"{log.inputs[0].path}: no request in it may be answered from a cache ({told})",
+            hint="the log needs the text of prompts and the time of each call; costplan normalize LOG -o FILE shows it",
+        )
+    rows = rows[np.argsort(columns["time_us"][rows], kind="stable")]
+    columns = {name: column[rows] for name, column in columns.items()}
+    _, first, text = np.unique(columns.pop("norm_key"), return_index=True, return_inverse=True)
+    order = np.argsort(first)  # texts are numbered by first arrival
+    rank = np.empty(len(order), np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    firsts = columns["row"][first[order]]
+    told = _texts(log, columns["row"], firsts, work / "answers", report)
+    return Requests(
+        log=log, settled=settled, calls=calls, total_nanos=total, unpriced=int((~columns["priced"]).sum()),
+        ineligible=ineligible, columns=columns, text=rank[text],
+        texts=told.texts, first=firsts, context=told.context, ids=told.ids, answers=work / "answers",
+        answer_end=told.ends, answer_rank=told.rank, sites=sites, relative=bool(columns.pop("relative").any()),
+    )  # fmt: skip
+
+
+def _jobs(log: Log, settings: CacheSettings, work: Path) -> list[CostJob]:
+    """What it takes to price each chunk, as analyze does."""
+    kinds = {
+        kind: number for number, kind in enumerate(dict.fromkeys(each for chunk in log.chunks for each in chunk.kinds))
+    }
+    compiled = price_kinds([with_model(kind, settings.assume_model) for kind in kinds], settings.prices)
+    rates = work / "rates.pickle"
+    rates.write_bytes(pickle.dumps(compiled.rates))
+    price_day = None if log.last_us is None else log.last_us // _DAY_US * _DAY_US
+    return [
+        CostJob(
+            index=index, path=chunk.path, rows=chunk.rows, first_gid=0, dropped=dropped,
+            kind_ids=np.array([kinds[kind] for kind in chunk.kinds], dtype=np.int32).reshape(-1),
+            kind_key=compiled.kind_key, kind_batch_key=compiled.kind_batch_key, tags=[], rates=rates,
+            price_date_us=price_day, cut_lengths=log.cut_lengths, n_buckets=1, folder=work,
+        )
+        for index, (chunk, dropped) in enumerate(zip(log.chunks, log.dropped, strict=True))
+    ]  # fmt: skip
+
+
+def _reason(rows: dict[str, Any]) -> tuple[NDArray[np.int8], list[str]]:
+    """(number of the first reason why a row is not eligible, 0 = it is; the reasons from number 1 on)."""
+    reasons: list[tuple[str, Mask]] = [
+        ("failed", ~rows["ok"]),
+        ("answered by a gateway's cache", rows["gateway"]),
+    ]
+    reasons += [(name, (rows["cacheable"] & bit) != 0) for bit, name in _WHY]
+    reasons += [
+        ("text cut or masked", rows["text_state"] != TextState.FULL), ("without a time", ~rows["has_time"]),
+    ]  # fmt: skip
+    why = np.zeros(len(rows["ok"]), np.int8)
+    for code, (_, where) in enumerate(reasons, 1):
+        why[(why == 0) & where] = code
+    return why, [name for name, _ in reasons]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Told:
+    texts: list[str]
+    context: Keys
+    ids: list[str]
+    ends: Ints
+    rank: Ints
+
+
+def _texts(log: Log, rows: Ints, firsts: Ints, answers: Path, report: Progress) -> _Told:
+    """Second pass: the texts of the rows `firsts`, ids of all `rows` (in arrival order), answers into a file."""
+    request_of = {row: request for request, row in enumerate(rows.tolist())}
+    text_of = {row: number for number, row in enumerate(firsts.tolist())}
+    texts, context, ids = [""] * len(firsts), np.zeros(len(firsts), np.uint64), [""] * len(rows)
+    ends, rank = np.zeros(len(rows) + 1, np.int64), np.zeros(len(rows), np.int64)
+    places: list[str] = [""] * len(rows)
+    done = 0
+    with answers.open("wb") as file:
+        for row, (call, _, name, line) in enumerate(settled_calls(log, None)):
+            request = request_of.get(row)
+            if request is None:
+                continue
+            if row in text_of:
+                number = text_of[row]
+                texts[number], context[number] = flat_text(call.messages[-1])[0], _context(call)
+            places[request] = f"{name}:{line}"
+            ids[request] = call.request_id or places[request]
+            data = (call.output_text or "").encode("utf-8", "surrogatepass")
+            file.write(data)
+            rank[request] = done
+            ends[done + 1] = ends[done] + len(data)
+            done += 1
+            if done % 20_000 == 0:
+                report("prompts", done, len(rows))
+    uses = Counter(ids)
+    ids = [name if uses[name] == 1 else place for name, place in zip(ids, places, strict=True)]
+    return _Told(texts, context, ids, ends, rank)
+
+
+def _context(call: Call) -> int:
+    """Key of everything but the last turn."""
+    parts = [call.response_model or call.request_model, call.params, json_text(call.tools) if call.tools else ""]
+    parts += [f"{message.role}\x1f{flat_text(message)[0]}" for message in call.messages[:-1]]
+    return text_key("\x1e".join(parts))
+
+
+def _site_names(log: Log, parts: list[dict[str, Any]]) -> dict[int, str]:
+    """The log's own names of call sites, else numbers by spend: the names that analyze gives them."""
+    names: dict[int, str] = {}
+    for chunk in log.chunks:
+        for key, name, _ in chunk.sites:
+            names.setdefault(key, name)
+    keys, cost = (np.concatenate([part[name] for part in parts]) for name in ("site", "cost"))
+    spend = grouped(keys, np.stack([np.ones(len(cost), np.int64), cost], axis=1))
+    taken = set(names.values())
+    free = (name for number in range(1, 2 * len(names) + 2) if (name := f"site-{number:02d}") not in taken)
+    for index in np.lexsort((spend.keys, -spend.column(0), -spend.column(1))).tolist():
+        key = int(spend.keys[index])
+        names[key] = names.get(key) or next(free)
+    return names
