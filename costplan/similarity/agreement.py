@@ -22,7 +22,7 @@ from costplan.similarity.embed import Vectors, static_vectors
 Floats = NDArray[np.float64]
 LEAST_CONTROLS, LEAST_HITS, LEAST_SEPARATION, LEAST_ANSWERED, LEAST_FIT = 100, 50, 0.9, 0.9, 0.01
 RESAMPLES, FITS, BINS, HALVINGS = 600, 200, 20, 30
-SMOOTHING = 0.0025
+SMOOTHING = 0.001
 AGE_PAIRS, AGE_BINS, Z_LEVEL = 50, 8, 1.6448536269514722
 _YES_NO = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 _FENCE = re.compile(r"```(\w*)\s*\n(.*?)\n?```", re.DOTALL)

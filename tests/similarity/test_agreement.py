@@ -70,10 +70,10 @@ def test_an_answer_that_only_looks_like_json_is_prose():
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
 def test_a_known_share_is_found_within_its_interval(share: float):
-    """Real answers; 12 mixtures of 300 hits, 200 duplicates, 300 near misses."""
-    runs = [run(KEPT, share, seed, "near control, wrong hits near") for seed in range(12)]
+    """Real answers; 8 mixtures of 300 hits, 200 duplicates, 300 near misses."""
+    runs = [run(KEPT, share, seed, "near control, wrong hits near") for seed in range(8)]
     told = [(each.found, each.truth) for each in runs if isinstance(each.found, Disagreement)]
-    assert len(told) >= 10
+    assert len(told) >= 7
     assert np.mean([found.value - truth for found, truth in told]) == pytest.approx(0, abs=0.025)
     assert np.mean([truth <= found.high for found, truth in told]) >= 0.9
     if share:  # near 0 the value and its lower bound come out up to a point too high: docs/decisions/014-agreement.md
@@ -113,7 +113,7 @@ def test_a_control_with_less_alike_wrong_pairs_than_the_hits_understates():
 
 
 @given(st.integers(0, 500), st.floats(0, 1), st.floats(0.5, 1_000))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_the_value_lies_in_its_interval_and_the_scale_of_weights_does_not_matter(seed: int, share: float, scale: float):
     rng = np.random.default_rng(seed)
     hits = np.where(rng.random(150) < share, rng.choice(KEPT.near, 150), rng.choice(KEPT.same, 150))
