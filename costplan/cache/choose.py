@@ -1,6 +1,7 @@
 """Which setting to recommend: the largest net saving among those whose wrong hits are bounded; it replays nothing."""
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 from costplan.cache.frontier import Tally
 from costplan.results.cache import FrontierRow, WrongBasis
@@ -52,10 +53,22 @@ def frontier_rows(
             wrong_low=None if bound is None else float(bound.low),
             wrong_high=None if bound is None else float(bound.high),
             wrong_upper=None if bound is None else float(bound.upper),
+            wrong_new_upper=None if bound is None or not bound.labels or bound.low < bound.high else beyond_log(bound),
             wrong_per_1k_requests=None if wrong is None else 1000 * wrong * semantic / requests,
             net_usd=tally.net_usd - settings.penalty * (wrong or 0.0) * semantic, verified=held,
         ))  # fmt: skip
     return rows
+
+
+def beyond_log(bound: Bound) -> float:
+    """One-sided 95 % bound of the share among new pairs, from the labelled ones (Clopper and Pearson 1934).
+
+    Where every pair of a log is labelled nothing in it is left to chance, but other prompts will come.
+    """
+    from scipy import stats
+
+    wrong = float(bound.value) * bound.labels
+    return 1.0 if bound.value >= 1 else float(cast(Any, stats).beta.ppf(0.95, wrong + 1, bound.labels - wrong))
 
 
 def choose(rows: list[FrontierRow], bounds: list[Bound | None], settings: CacheSettings, basis: WrongBasis) -> Chosen:

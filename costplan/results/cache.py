@@ -41,6 +41,8 @@ class FrontierRow(msgspec.Struct, frozen=True, kw_only=True):
     wrong_high: float | None
     wrong_upper: float | None
     """One-sided 95 % bound, held against --max-wrong."""
+    wrong_new_upper: float | None
+    """The same for new pairs like these, where every pair of the log is labelled."""
     wrong_per_1k_requests: float | None
     net_usd: float
     """saved - cost - penalty x wrong hits (none where unverified)."""

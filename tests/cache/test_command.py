@@ -10,7 +10,9 @@ import jsonschema
 import numpy as np
 import pytest
 import yaml
+from costplan.cache.choose import beyond_log
 from costplan.results.cache import cache_schema
+from costplan.similarity.labels import Bound
 from tests.cache.logs import SYSTEM, at_random, by_hand, record, write
 from tests.test_cli import Run, mistake, run
 from tests.test_startup import HEAVY, WATCHED, loaded_by
@@ -253,3 +255,12 @@ def test_no_socket_is_touched_and_help_is_light(tmp_path: Path) -> None:
     loaded_by("cache", log, "--workers", "1", before=WATCHED)
     assert loaded_by("cache", "--help") & HEAVY == set()
     assert loaded_by("schema", "cache") & HEAVY == set()
+
+
+def test_where_every_pair_is_labelled_new_pairs_still_have_a_bound() -> None:
+    """Rule of three: none wrong of 300 bounds the share at 1 - 0.05^(1/300) = 0.99 %; all wrong bounds nothing."""
+    none, all_of_five = (
+        Bound(value=each, low=each, high=each, upper=each, labels=n, missing=0) for each, n in ((0.0, 300), (1.0, 5))
+    )
+    assert beyond_log(none) == pytest.approx(1 - 0.05 ** (1 / 300))
+    assert beyond_log(all_of_five) == 1.0
