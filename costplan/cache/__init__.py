@@ -92,8 +92,8 @@ def _run(case: _Case, wanted: Wanted, report: Progress) -> Done:
         tallies.append(tally(case.requests, case.near, setting, case.embedder))
         report("settings", index, len(grid))
     people = population(case.near, [each for each in tallies if each.setting.ttl_s == headline_ttl_s(case.settings)])
-    told = evidence(case.requests, case.near, people, tallies, case.settings)
-    rows = frontier_rows(tallies, told.bounds, case.requests.n, case.settings)
+    told = evidence(case.requests, case.near, people, tallies, case.settings, case.vectors)
+    rows = frontier_rows(tallies, told.bounds, case.requests.n, case.settings, told.basis)
     chosen = choose(rows, told.bounds, case.settings, told.basis)
     served = run(case.near, grid[chosen.index])
     wanted_labels = wanted.sample[0] if wanted.sample else 600
@@ -155,7 +155,7 @@ def _document(
         eligible_usd=int(columns["cost"].sum()) / NANOS_PER_USD, unpriced=requests.unpriced,
         span_days=int(time[-1] - time[0]) / MICROS_PER_SECOND / SECONDS_PER_DAY, prompts=case.near.graph.texts,
         scope=settings.scope, embedder=case.vectors_name, max_wrong=settings.max_wrong, penalty_usd=settings.penalty,
-        wrong_basis=told.basis, wrong_note=told.note, frontier=rows,
+        wrong_basis=told.basis, wrong_note=told.note, freshness=told.freshness, frontier=rows,
         recommended=_choice(case, rows[chosen.index], chosen, served, grid[chosen.index]),
         potential=None if chosen.potential is None else rows[chosen.potential], by_scope=scopes,
         by_call_site=site_rows(

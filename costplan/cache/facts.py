@@ -102,12 +102,12 @@ def site_rows(
         if bound is not None:
             net -= penalty * bound.value * float(columns["weight"][mine & (kind == 3)].sum())
         advice, why = _advice(semantic, net, net_exact, bound, max_wrong, bool(columns["priced"][mine].any()))
-        weight = columns["weight"][mine]
+        weight, shown = columns["weight"][mine], kind if advice == "semantic cache" else plain
         rows.append(SiteRow(
             call_site=requests.sites.get(site, "unknown"), eligible=int(mine.sum()),
             cost_usd=float(columns["cost"][mine].sum()) / NANOS_PER_USD,
-            hit_share=float(weight[kind[mine] > 0].sum() / weight.sum()), semantic_hits=semantic,
-            wrong_share=None if bound is None else bound.value,
+            hit_share=float(weight[shown[mine] > 0].sum() / weight.sum()), semantic_hits=semantic,
+            wrong_share=None if bound is None else float(bound.value),
             net_usd=net if advice == "semantic cache" else net_exact, advice=advice, why=why,
         ))  # fmt: skip
     return sorted(rows, key=lambda row: (-row.cost_usd, row.call_site))

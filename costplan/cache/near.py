@@ -14,10 +14,10 @@ from costplan.settings import CacheSettings
 from costplan.similarity import embed
 from costplan.similarity.embed import Vectors
 from costplan.similarity.graph import Audit, Graph, approximate, rescored
-from costplan.similarity.guard import guarded
+from costplan.similarity.guard import DEFAULT_THRESHOLD, guarded
 from costplan.similarity.replay import Events
 
-LEAST = 0.80
+LEAST = min(0.80, DEFAULT_THRESHOLD)
 _CASCADE_LEAST = 0.70
 """99 % of the pairs that MiniLM puts at 0.90 or above have a static cosine of at least this (QQP)."""
 _MIX = np.uint64(0x9E3779B97F4A7C15)
@@ -97,7 +97,8 @@ def _nodes(requests: Requests, scope: str) -> tuple[NDArray[np.int32], Ints]:
 def _minilm(requests: Requests, graph: Graph, text: Ints) -> Vectors:
     """(U, 384); only texts with a neighbour are embedded, the others are all zeros."""
     wanted: Ints = np.unique(text[np.diff(graph.offsets) > 0])
-    some = embed.minilm_vectors([requests.texts[index] for index in wanted.tolist()])
+    numbers: list[int] = wanted.tolist()
+    some = embed.minilm_vectors([requests.texts[index] for index in numbers])
     found = np.zeros((len(requests.texts), some.shape[1]), np.float32)
     found[wanted] = some
     return found[text]

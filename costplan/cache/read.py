@@ -18,7 +18,7 @@ from costplan.costing import CostJob, priced_rows
 from costplan.engine import executor, usable_cores
 from costplan.errors import CostplanError
 from costplan.ingest.features import FeatureSettings
-from costplan.ingest.log import Log, read_log
+from costplan.ingest.log import Log, read_log, site_names
 from costplan.ingest.normalize import settled_calls
 from costplan.ingest.prompt import flat_text
 from costplan.ingest.reread import context_key
@@ -209,16 +209,7 @@ def _texts(log: Log, rows: Ints, firsts: Ints, answers: Path, report: Progress) 
 
 
 def _site_names(log: Log, parts: list[dict[str, Any]]) -> dict[int, str]:
-    """The log's own names of call sites, else numbers by spend: the names that analyze gives them."""
-    names: dict[int, str] = {}
-    for chunk in log.chunks:
-        for key, name, _ in chunk.sites:
-            names.setdefault(key, name)
+    """The names that analyze gives call sites."""
     keys, cost = (np.concatenate([part[name] for part in parts]) for name in ("site", "cost"))
     spend = grouped(keys, np.stack([np.ones(len(cost), np.int64), cost], axis=1))
-    taken = set(names.values())
-    free = (name for number in range(1, 2 * len(names) + 2) if (name := f"site-{number:02d}") not in taken)
-    for index in np.lexsort((spend.keys, -spend.column(0), -spend.column(1))).tolist():
-        key = int(spend.keys[index])
-        names[key] = names.get(key) or next(free)
-    return names
+    return site_names(log, spend.keys[np.lexsort((spend.keys, -spend.column(0), -spend.column(1)))].tolist())[0]

@@ -62,10 +62,10 @@ def next_step(requests: Requests, chosen: Chosen, told: Evidence, bound: float, 
         return "build the exact cache; no semantic hits are there to be tested"
     shown = requests.log.inputs[0].path
     if told.basis != "labels":
-        return (
-            f"costplan cache {shown} --label-sample 600 labels.csv, fill in same_answer, then --labels labels.csv: "
-            f"with no wrong one among them it shows at most {bound:.1%} wrong hits"
-        )
+        text = f"costplan cache {shown} --label-sample 600 labels.csv, fill in same_answer, then --labels labels.csv: "
+        if len(told.people.key) <= 600:
+            return text + f"these are all {len(told.people.key):,} pairs"
+        return text + f"with no wrong one among them it shows at most {bound:.1%} wrong hits"
     if chosen.potential is not None and bound <= settings.max_wrong:
         return f"costplan cache {shown} --label-sample 2000 more.csv: more labels narrow the bound"
     return f"costplan cache {shown} --labels {settings.labels} --export cache.yaml"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from costplan.cache.answers import by_answers
 from costplan.cache.choose import headline_ttl_s
 from costplan.cache.frontier import Tally
 from costplan.cache.labelled import Labels, Population, read_labels
@@ -12,6 +13,7 @@ from costplan.cache.near import Near
 from costplan.cache.read import Requests
 from costplan.results.cache import LabelFacts, WrongBasis
 from costplan.settings import CacheSettings
+from costplan.similarity.embed import Vectors
 from costplan.similarity.labels import Bound, wrong_share
 from costplan.similarity.replay import Served
 
@@ -27,6 +29,7 @@ class Evidence:
     requests: Requests
     near: Near
     people: Population
+    freshness: str = ""
     labels: Labels | None = None
     facts: LabelFacts | None = None
 
@@ -49,13 +52,18 @@ class Evidence:
 
 
 def evidence(
-    requests: Requests, near: Near, people: Population, tallies: list[Tally], settings: CacheSettings
+    requests: Requests,
+    near: Near,
+    people: Population,
+    tallies: list[Tally],
+    settings: CacheSettings,
+    vectors: Vectors,
 ) -> Evidence:
     """Raises CostplanError for a label file that does not fit."""
-    unknown: list[Bound | None] = [None for _ in tallies]
     if settings.labels is None:
-        note = "no labels: nothing says how many semantic hits would be wrong"
-        return Evidence("unverified", note, unknown, requests, near, people)
+        told = by_answers(requests, near, people, tallies, vectors, headline_ttl_s(settings), settings.seed)
+        basis: WrongBasis = "agreement" if any(bound is not None for bound in told.bounds) else "unverified"
+        return Evidence(basis, told.note, told.bounds, requests, near, people, told.freshness)
     labels = read_labels(settings.labels, people)
     bounds = [
         wrong_share(labels.sample, labels.wrong, people.weight(near, tally.edges, tally.times), labels.given)
@@ -65,4 +73,4 @@ def evidence(
     given, wrong = int(labels.given.sum()), int((labels.wrong & labels.given).sum())
     facts = LabelFacts(labels=given, wrong=wrong, unanswered=len(labels.given) - given, population=len(people.key))
     note = f"{given:,} labels of {len(people.key):,} pairs, {wrong:,} of them wrong"
-    return Evidence("labels", note, bounds, requests, near, people, labels, facts)
+    return Evidence("labels", note, bounds, requests, near, people, "", labels, facts)

@@ -8,6 +8,29 @@ import typer
 from costplan.cli.output import check_outputs, console, output, progress
 from costplan.errors import UsageError
 
+_LabelSample = Annotated[
+    tuple[int, Path] | None,
+    typer.Option(help="Write N would-be hits to label: .csv or .jsonl, with their texts.", metavar="N FILE"),
+]
+_Pairs = Annotated[
+    Path | None, typer.Option(help="Judge labelled pairs instead of a log: {a, b, same_answer}.", metavar="FILE")
+]
+_Embeddings = Annotated[
+    Path | None, typer.Option(help="Your vectors: .npy, one row per request of the log.", metavar="FILE")
+]
+_MonthRequests = Annotated[
+    str | None, typer.Option(help="Requests in a month (5M), instead of projecting the log.", metavar="N")
+]
+_Map = Annotated[
+    list[str] | None, typer.Option("--map", help="Which COLUMN holds which FIELD.", metavar="COLUMN=FIELD")
+]
+_Json = Annotated[
+    str | None, typer.Option("--json", help="Also write cache.json to FILE; - is stdout.", metavar="FILE")
+]
+_Markdown = Annotated[
+    str | None, typer.Option("--md", "--markdown", help="Also write one page as Markdown.", metavar="FILE")
+]
+
 
 def cache(
     context: typer.Context,
@@ -28,19 +51,12 @@ def cache(
     ] = None,
     penalty: Annotated[float | None, typer.Option(help="USD a wrong hit costs (default 0).", metavar="USD")] = None,
     labels: Annotated[Path | None, typer.Option(help="A label file that has been filled in.", metavar="FILE")] = None,
-    label_sample: Annotated[
-        tuple[int, Path] | None,
-        typer.Option(help="Write N would-be hits to label: .csv or .jsonl, with their texts.", metavar="N FILE"),
-    ] = None,
+    label_sample: _LabelSample = None,
     hits: Annotated[Path | None, typer.Option(help="Write every would-be hit: .csv or .jsonl.", metavar="FILE")] = None,
     export: Annotated[Path | None, typer.Option(help="Write a cache configuration as YAML.", metavar="FILE")] = None,
-    pairs: Annotated[
-        Path | None, typer.Option(help="Judge labelled pairs instead of a log: {a, b, same_answer}.", metavar="FILE")
-    ] = None,
+    pairs: _Pairs = None,
     embedder: Annotated[str | None, typer.Option(help="static (default) or minilm.", metavar="NAME")] = None,
-    embeddings: Annotated[
-        Path | None, typer.Option(help="Your vectors: .npy, one row per request of the log.", metavar="FILE")
-    ] = None,
+    embeddings: _Embeddings = None,
     max_temperature: Annotated[
         float | None, typer.Option(help="Hotter requests are not cached (default 1.0).", metavar="T")
     ] = None,
@@ -48,21 +64,13 @@ def cache(
     assume_model: Annotated[
         str | None, typer.Option(help="Price calls without a model as this one.", metavar="MODEL")
     ] = None,
-    month_requests: Annotated[
-        str | None, typer.Option(help="Requests in a month (5M), instead of projecting the log.", metavar="N")
-    ] = None,
+    month_requests: _MonthRequests = None,
     format_: Annotated[str | None, typer.Option("--format", help="Read as this dialect.", metavar="NAME")] = None,
-    map_: Annotated[
-        list[str] | None, typer.Option("--map", help="Which COLUMN holds which FIELD.", metavar="COLUMN=FIELD")
-    ] = None,
+    map_: _Map = None,
     show_text: Annotated[bool | None, typer.Option("--show-text", help="Show the prompts that repeat most.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the sample and the bootstrap (default 0).", metavar="N")] = None,
-    json_: Annotated[
-        str | None, typer.Option("--json", help="Also write cache.json to FILE; - is stdout.", metavar="FILE")
-    ] = None,
-    markdown: Annotated[
-        str | None, typer.Option("--md", "--markdown", help="Also write one page as Markdown.", metavar="FILE")
-    ] = None,
+    json_: _Json = None,
+    markdown: _Markdown = None,
     workers: Annotated[int | None, typer.Option(help="Processes (default: one per core).", metavar="N")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every setting, site and assumption.")] = False,

@@ -103,6 +103,22 @@ def read_log(
     )  # fmt: skip
 
 
+def site_names(log: Log, by_spend: list[int]) -> tuple[dict[int, str], dict[int, str]]:
+    """(name, first line) of every call site: the log's own name, else a number by spend that no name has taken."""
+    names: dict[int, str] = {}
+    places: dict[int, str] = {}
+    for chunk in log.chunks:
+        for key, name, line in chunk.sites:
+            if key not in names:
+                names[key] = name
+                places[key] = f"{log.sources[chunk.source_index].shown}:{line + log.line_offsets[chunk.path]}"
+    taken = set(names.values())
+    free = (name for number in range(1, 2 * len(names) + 2) if (name := f"site-{number:02d}") not in taken)
+    for key in by_spend:
+        names[key] = names[key] or next(free)
+    return names, places
+
+
 def open_logs(paths: list[str], settings: AnalyzeSettings, work: Path) -> Opened:
     """Files with their dialects. Pipes (`-` is stdin) are copied into the run's private folder first.
 

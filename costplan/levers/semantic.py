@@ -31,6 +31,7 @@ LONG_CHARS = 2_000
 """A mean over more words than this looks like every other one: longer prompts are served to exact repeats only."""
 MOST_PAIRS = 3_000_000
 """Of which the guard compares some 50,000 in a second of one core."""
+LESS = "a shorter --ttl compares fewer prompts; --semantic off none"
 CPU_USD_PER_HOUR = 0.045
 """One vCPU of a compute instance, on demand (AWS c7i.large, us-east-1, list price, checked 2026-11)."""
 TEXTS_PER_CPU_S = {"static": 14_500, "minilm": 266}
@@ -146,14 +147,14 @@ def pairs_of(
     found = spread(near_pairs, jobs)
     for part in found:
         if isinstance(part, str):
-            raise CostplanError(part)
+            raise CostplanError(part, hint=LESS)
     first, second = (
         np.concatenate([part[side] for part in found] or [np.zeros(0, np.int64)]).astype(np.int64) for side in (0, 1)
     )
     cosine = np.concatenate([part[2] for part in found] or [np.zeros(0, np.float32)]).astype(np.float32)
     _, once = np.unique(first * len(texts) + second, return_index=True)
     if len(once) > MOST_PAIRS:
-        raise CostplanError(_too_many(len(texts)))
+        raise CostplanError(_too_many(len(texts)), hint=LESS)
     first, second, cosine = first[once], second[once], cosine[once]
     guards = [
         _guard_job(first[at : at + _GUARD_PAIRS], second[at : at + _GUARD_PAIRS], texts)

@@ -134,10 +134,8 @@ def value_rows(job: RowsJob) -> Valued:
         some = rows["n_blocks"] > 0
         shared.append(histogram(rows["site"][some], tokens[some]))
         prompt.append(histogram(rows["site"][some], rows["input_tokens"][some].astype(np.int64)))
-    sums = SetSums(
-        *(_expanded(merged(sums), job.price) for sums in (hours, sites)),
-        dict(zip(_EVIDENCE, evidence.tolist(), strict=True)),
-    )
+    by_hour, by_site = (_expanded(merged(each), job.price) for each in (hours, sites))
+    sums = SetSums(by_hour, by_site, dict(zip(_EVIDENCE, evidence.tolist(), strict=True)))
     return Valued(sums, Prefixes(added(shared), added(prompt)), all_counted(answered))
 
 
@@ -173,8 +171,9 @@ def _alone(rows: dict[str, Any], hit: NDArray[np.uint8], price: CachePrice) -> I
         gone = _gone(hit, cache)
         for column in range(cache << 2, (cache + 1) << 2):
             batched = (marked & bool(column & 2)) | (rest & bool(column & 1))
-            cost = np.where(batched, rows["batch"], rows["cost"])
-            values[:, column] = np.where(gone, 0, cost) + overhead
+            values[:, column] = np.where(batched, rows["batch"], rows["cost"])
+            values[gone, column] = 0
+            values[:, column] += overhead
     return values
 
 

@@ -15,7 +15,7 @@ _TOP_CLUSTERS = 5
 HEADS = ("Threshold", "Hits", "No guard", "Tokens", "Dollars", "Similar", "Wrong", "At most", "Wrong/1k", "Net", "")
 _LEGEND = (
     "Hits: share of the eligible requests. Similar: hits on a prompt worded otherwise. Wrong: share of these that get "
-    "a wrong answer, with its 95% upper bound. Net: saved less lookups, embedding and storage, over the log."
+    "a wrong answer, in this log, with its 95% upper bound. Net: saved less lookups, embedding and storage, in the log."
 )
 
 
@@ -26,10 +26,11 @@ def verdict(document: Cache) -> str:
     hits = f"{numbers.percent(row.hit_share)} of the requests"
     if row.threshold is not None and row.verified:
         text = f"A semantic cache at {cosine(row.threshold)} pays: it answers {hits} and saves {net} of "
+        more = numbers.money(row.net_usd - _exact(document).net_usd)
         text += (
-            f"{numbers.money(document.eligible_usd)}; at most {numbers.percent(row.wrong_upper)} of its semantic hits "
+            f"{numbers.money(document.eligible_usd)}, {more} more than an exact cache; of its semantic hits in this "
         )
-        return text + "are wrong (95%)."
+        return text + f"log at most {numbers.percent(row.wrong_upper)} are wrong (95%)."
     if row.threshold is not None:
         why = chosen.reason.partition(": ")[2].partition(";")[0]
         text = f"A semantic cache at {cosine(row.threshold)} would answer {hits} ({net}), but it is"
@@ -38,6 +39,8 @@ def verdict(document: Cache) -> str:
         text = f"No cache pays: an exact one answers {hits} and changes the bill by {net}"
     else:
         text = f"Exact cache only: it answers {hits} and saves {net} of {numbers.money(document.eligible_usd)}"
+        if row.respelled_hits:
+            text += f" ({row.respelled_hits:,} of {row.hits:,} hits differ in case, blanks or final punctuation)"
     more = document.potential
     if more is None:
         return text + "."
@@ -46,6 +49,11 @@ def verdict(document: Cache) -> str:
         f"up to {numbers.percent(more.wrong_upper)} of its semantic hits may be wrong"
     )  # fmt: skip
     return f"{text}. Potential: {added} more at {cosine(more.threshold)}, but {known}."
+
+
+def _exact(document: Cache) -> FrontierRow:
+    """The exact cache of the recommended TTL."""
+    return next(row for row in shown_rows(document) if row.threshold is None)
 
 
 def cosine(threshold: float | None) -> str:
@@ -99,7 +107,8 @@ def facts(document: Cache) -> list[tuple[str, str]]:
     same = {row.ttl_s: row for row in document.frontier if row.threshold == _told(document).threshold}
     if len(same) > 1:
         parts = [f"{format_duration(ttl)} {numbers.percent(each.hit_share)}" for ttl, each in sorted(same.items())]
-        told = f"hits at {cosine(_told(document).threshold)}: {', '.join(parts)}; how long answers hold is yours to say"
+        told = "how long answers hold is yours to say"
+        told = f"hits at {cosine(_told(document).threshold)}: {', '.join(parts)}; {document.freshness or told}"
         found.append(("TTL", told))
     scopes = [f"{each.scope} {numbers.percent(each.hit_share)}" for each in document.by_scope]
     found.append(("Shared", f"hits at {cosine(_told(document).threshold)}: {', '.join(scopes)}"))
@@ -127,7 +136,10 @@ def breaks(document: Cache) -> str:
     text += (
         f"{numbers.percent(row.wrong_share)} [{numbers.percent(row.wrong_low)} … {numbers.percent(row.wrong_high)}] "
     )
-    return f"{text}of the semantic hits ({document.wrong_basis}: {document.wrong_note}){told}"
+    note = f"{document.wrong_basis}: {document.wrong_note}"
+    if row.wrong_new_upper is not None:
+        note += f"; among new pairs like these up to {numbers.percent(row.wrong_new_upper)}"
+    return f"{text}of the semantic hits ({note}){told}"
 
 
 def _told(document: Cache) -> FrontierRow:

@@ -41,6 +41,8 @@ class FrontierRow(msgspec.Struct, frozen=True, kw_only=True):
     wrong_high: float | None
     wrong_upper: float | None
     """One-sided 95 % bound, held against --max-wrong."""
+    wrong_new_upper: float | None
+    """The same for new pairs like these, where every pair of the log is labelled."""
     wrong_per_1k_requests: float | None
     net_usd: float
     """saved - cost - penalty x wrong hits (none where unverified)."""
@@ -78,7 +80,9 @@ class SiteRow(msgspec.Struct, frozen=True, kw_only=True):
     eligible: int
     cost_usd: float
     hit_share: float
+    """Under the advised kind of cache; likewise `net_usd`."""
     semantic_hits: int
+    """Under the recommended or else the potential setting; likewise `wrong_share`."""
     wrong_share: float | None
     net_usd: float
     advice: Literal["semantic cache", "exact cache", "never"]
@@ -159,6 +163,8 @@ class Cache(msgspec.Struct, frozen=True, kw_only=True):
     penalty_usd: float
     wrong_basis: WrongBasis
     wrong_note: str
+    freshness: str
+    """How long the logged answers to repeated prompts stay alike; empty where the log does not tell."""
     frontier: list[FrontierRow]
     recommended: CacheChoice
     potential: FrontierRow | None

@@ -51,6 +51,7 @@ def static_vectors(texts: Sequence[str]) -> Vectors:
         ends = np.cumsum([0, *map(len, ids)])
         flat = np.concatenate(ids)
         counts: Any = csr_array((np.ones(len(flat), np.float32), flat, ends), shape=(stop - start, len(weights)))
+        counts.sum_duplicates()  # many small float32 additions would drift in a long text
         found[start:stop] = counts @ weights  # the sum: a mean's direction is the same
     return unit(found)
 
@@ -72,7 +73,7 @@ def minilm_vectors(texts: Sequence[str]) -> Vectors:
     for at in range(0, len(order), _MINILM_BATCH):
         rows: list[int] = order[at : at + _MINILM_BATCH].tolist()
         counts = np.array([len(ids[row]) for row in rows])
-        mask: NDArray[np.bool_] = np.less(np.arange(counts.max()), counts[:, None])
+        mask = np.arange(int(counts.max()), dtype=np.int64) < counts[:, None]
         tokens = np.zeros(mask.shape, np.int64)
         tokens[mask] = np.concatenate([ids[row] for row in rows])
         inputs = {"input_ids": tokens, "attention_mask": mask.astype(np.int64), "token_type_ids": np.zeros_like(tokens)}

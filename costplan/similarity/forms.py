@@ -85,6 +85,20 @@ def _opposed(text: str) -> dict[str, frozenset[str]]:
     return {word: frozenset(others) for word, others in found.items()}
 
 
+_NOT_SUPERLATIVE = words.listed(
+    """request interest harvest contest protest suggest invest digest honest forest arrest modest conquest manifest
+    priest breast bequest latest behest dishonest infest ingest northwest southwest northeast southeast midwest"""
+)
+
+
+@lru_cache(maxsize=100_000)
+def scopes(word: str) -> bool:
+    """Whether a word, as `token` has it, says which or how many are meant: only, all, cheapest."""
+    if word in SCOPE or word in STRONG:
+        return True
+    return len(word) > 5 and word.endswith("est") and word not in _NOT_SUPERLATIVE
+
+
 SCOPE = {token(word): kind for word, kind in words.SCOPE_CLASSES.items()}
 """Word of scope, as `token` has it -> its class."""
 STRONG = frozenset(map(token, words.STRONG_SCOPE))
@@ -101,27 +115,30 @@ _CONTRARY = (
 
 
 @lru_cache(maxsize=100_000)
-def opposed(a: str, b: str) -> bool:
-    """Whether two words, as `token` has them, are contraries: listed, or by form (un-, in/outbound, -less/-ful)."""
-    if b in _OPPOSED.get(a, ()):
-        return True
-    short, long = sorted((a, b), key=len)
-    if len(short) >= 3 and any(long == prefix + short for prefix in _NEGATING):
-        return True
-    if short[:4] == long[:4] and any(
-        {a, b} == {base + "less", base + end} for base in (short[:-4], short[:-3], short) for end in ("ful", "", "able")
-    ):
-        return True
+def opposites(word: str) -> frozenset[str]:
+    """All that would be a contrary of a word, as `token` has it: listed, or by form (un-, in/outbound, -less/-ful).
+
+    Symmetric: x is among the opposites of y where y is among those of x.
+    """
+    found = set(_OPPOSED.get(word, ()))
+    for prefix in _NEGATING:
+        if len(word) >= 3:
+            found.add(prefix + word)
+        if word.startswith(prefix) and len(word) - len(prefix) >= 3:
+            found.add(word[len(prefix) :])
     for left, right in _CONTRARY:
-        for x, y in ((a, b), (b, a)):
-            if (
-                x.startswith(left)
-                and y.startswith(right)
-                and len(x) - len(left) >= 3
-                and x[len(left) :] == y[len(right) :]
-            ):
-                return True
-    return False
+        for here, there in ((left, right), (right, left)):
+            if word.startswith(here) and len(word) - len(here) >= 3:
+                found.add(there + word[len(here) :])
+    base = word[:-3]  # a stem ends in -les where its word ends in -less
+    if len(base) >= 3 and word.endswith("les"):
+        found.update((base, base + "ful"))
+    if len(base) >= 3 and word.endswith("ful"):
+        found.add(base + "les")
+    if len(word) >= 3:
+        found.add(word + "les")
+    found.discard(word)
+    return frozenset(found)
 
 
 @lru_cache(maxsize=1)

@@ -5,7 +5,11 @@ candidates; each candidate's cosine is then computed in float64 and rounded to f
 neither the size of the tiles nor the number of threads.
 """
 
-from collections.abc import Iterable, Iterator
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -18,7 +22,10 @@ from costplan.errors import CostplanError, UsageError
 Vectors = NDArray[np.float32]
 Numbers = NDArray[np.int64]
 Lengths = NDArray[np.float64]
-Candidates = Iterable[tuple[Numbers, Numbers]]
+Pairs = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
+"""Numbers of the one text and of the other, cosine; each pair once."""
+Tile = tuple[int, int, int, int, bool]
+"""First row, row after the last, first column, column after the last, whether it holds more than one scope."""
 
 TILE = 512
 MOST_PAIRS = 20_000_000
@@ -28,7 +35,9 @@ _ROUNDING = 2.0**-24  # half the distance from 1 to the next float32
 _WIDE = 4  # columns of a tile per row of it
 _CHUNK = 2_048
 _BATCH = 4_096
+_MOST_EACH = 2_048  # neighbours asked of an index at once
 _HALF_ERROR = 0.005  # a cosine from 16-bit numbers is off by less
+_LOOSE = 0.03  # more than rounding, and lengths that are not quite 1, make of a cosine
 _Z = 1.959964
 _SAMPLE = 2_048
 _WIDTHS = (32, 48, 64, 96, 128, 192)
@@ -92,7 +101,8 @@ def neighbours(
     """
     lengths = _lengths(vectors, scope, least)
     order, ends = _comparable(lengths, scope)
-    return _graph(_tiled(vectors, lengths, order, ends, least, tile), vectors, lengths, least, most_pairs)
+    with closing(_compared(vectors, lengths, order, ends, least, tile)) as found:
+        return _graph(found, len(vectors), least, most_pairs)
 
 
 def rescored(graph: Graph, vectors: Vectors, least: float) -> Graph:
@@ -106,7 +116,10 @@ def rescored(graph: Graph, vectors: Vectors, least: float) -> Graph:
     used = np.diff(graph.offsets) > 0
     lengths = np.zeros(graph.texts)
     lengths[used] = _lengths(vectors[used], graph.offsets[:-1][used], least)
-    return _graph([_once(graph)], vectors, lengths, least, len(graph.neighbour))
+    first, second = np.repeat(np.arange(graph.texts), np.diff(graph.offsets)), graph.neighbour.astype(np.int64)
+    once = first < second
+    found = _near(vectors, lengths, least, first[once], second[once])
+    return _graph([found], graph.texts, least, len(graph.neighbour))
 
 
 def approximate(
@@ -120,9 +133,10 @@ def approximate(
     seed: int = 0,
     most_pairs: int = MOST_PAIRS,
 ) -> tuple[Graph, Audit]:
-    """Like `neighbours`, but in scopes of more than `above` texts only the `each` nearest per text are looked up.
+    """Like `neighbours`, but in scopes of more than `above` texts the `each` nearest per text are looked up.
 
-    They come from an HNSW index (Malkov and Yashunin 2016) of usearch with 16-bit numbers. Cosines are computed as in
+    They come from an HNSW index (Malkov and Yashunin 2016) of usearch with 16-bit numbers; a text whose nearest are all
+    near enough is asked again for four times as many, up to 2,048. Cosines are computed as in
     `neighbours`, so every edge is one of the exact graph; how many are missing is estimated on `sampled` texts of those
     scopes, drawn with `seed`. One thread builds the index, so that the same texts give the same graph.
 
@@ -135,9 +149,9 @@ def approximate(
     sizes = np.diff(ends, prepend=0)
     large = [order[end - size : end] for end, size in zip(ends, sizes, strict=True) if size > above]
     kept = np.repeat(sizes <= above, sizes)
-    compared = _tiled(vectors, lengths, order[kept], np.cumsum(sizes[sizes <= above]), least, TILE)
-    looked_up = (_looked_up(vectors, texts, least, each) for texts in large)
-    graph = _graph(chain(compared, looked_up), vectors, lengths, least, most_pairs)
+    looked_up = (_near(vectors, lengths, least, *_looked_up(vectors, texts, least, each)) for texts in large)
+    with closing(_compared(vectors, lengths, order[kept], np.cumsum(sizes[sizes <= above]), least, TILE)) as found:
+        graph = _graph(chain(looked_up, found), len(vectors), least, most_pairs)
     return graph, _audit(graph, vectors, lengths, large, sampled, seed)
 
 
@@ -160,41 +174,56 @@ def _comparable(lengths: Lengths, scope: NDArray[np.uint64]) -> tuple[Numbers, N
     return texts[np.repeat(sizes > 1, sizes)], np.cumsum(sizes[sizes > 1])
 
 
-def _tiled(
+def _compared(
     vectors: Vectors, lengths: Lengths, order: Numbers, ends: Numbers, least: float, tile: int
-) -> Iterator[tuple[Numbers, Numbers]]:
-    """Every pair of one scope that has a cosine of at least `least`, once, and some that have not."""
+) -> Generator[Pairs, None, None]:
+    """Every pair of one scope with a cosine of at least `least`."""
     if not len(order):
         return
     wide = int(np.diff(ends, prepend=0).max()) > _WIDE * tile
     sketch = _sketch(vectors, order, least) if wide else vectors[order]
     # an inner product in float32 is off by at most about d half-units (Higham 2002, section 3.1)
     slack = 1.1 * (sketch.shape[1] + 8) * _ROUNDING + float(np.abs(lengths[order] ** 2 - 1).max())
-    for start, stop, last, mixed in _row_blocks(ends, tile):
-        for left in range(start, last, _WIDE * tile):
-            right = min(left + _WIDE * tile, last)
-            near = sketch[start:stop] @ sketch[left:right].T >= least - slack
-            first, second = np.divmod(np.flatnonzero(near), right - left)
-            first, second = first + start, second + left
-            keep = first < second
-            if mixed:
-                keep &= np.searchsorted(ends, first, "right") == np.searchsorted(ends, second, "right")
-            if keep.any():
-                yield order[first[keep]], order[second[keep]]
+
+    def pairs(tile: Tile) -> Pairs:
+        top, bottom, left, right, mixed = tile
+        near = sketch[top:bottom] @ sketch[left:right].T >= least - slack
+        first, second = np.divmod(np.flatnonzero(near), right - left)
+        first, second = first + top, second + left
+        keep = first < second
+        if mixed:
+            keep &= np.searchsorted(ends, first, "right") == np.searchsorted(ends, second, "right")
+        return _near(vectors, lengths, least, order[first[keep]], order[second[keep]])
+
+    yield from _side_by_side(pairs, _tiles(ends, tile))
 
 
-def _row_blocks(ends: Numbers, tile: int) -> Iterator[tuple[int, int, int, bool]]:
-    """(start, stop, where its columns end, more than one scope): whole scopes while they fit, or a part of one."""
-    start = 0
-    while start < ends[-1]:
-        here, after = np.searchsorted(ends, [start, start + tile], "right").tolist()
-        if after > here:
-            stop = last = int(ends[after - 1])
-        else:
-            last = int(ends[here])
-            stop = start + tile
-        yield start, stop, last, after - here > 1
-        start = stop
+def _tiles(ends: Numbers, tile: int) -> Iterator[Tile]:
+    """Rows: whole scopes while they fit, or a part of one. Columns: from the first row to the end of those scopes."""
+    top = 0
+    while top < ends[-1]:
+        here, after = np.searchsorted(ends, [top, top + tile], "right").tolist()
+        last = int(ends[max(after - 1, here)])
+        bottom = last if after > here else top + tile
+        for left in range(top, last, _WIDE * tile):
+            yield top, bottom, left, min(left + _WIDE * tile, last), after - here > 1
+        top = bottom
+
+
+def _side_by_side(call: Callable[[Tile], Pairs], tiles: Iterator[Tile]) -> Iterator[Pairs]:
+    """Results in the order of the tiles, a thread per core; a BLAS's own threads wait for each other too often."""
+    from threadpoolctl import threadpool_limits  # pyright: ignore[reportUnknownVariableType]
+
+    cores = os.cpu_count() or 1
+    limit: Any = threadpool_limits(1, "blas")
+    with limit, ThreadPoolExecutor(cores) as pool:
+        ahead: deque[Future[Pairs]] = deque()
+        for tile in tiles:
+            ahead.append(pool.submit(call, tile))
+            if len(ahead) > 2 * cores:  # a tile of near texts only is large
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def _sketch(vectors: Vectors, order: Numbers, least: float) -> Vectors:
@@ -228,46 +257,38 @@ def _shortened(turned: NDArray[np.float64], width: int) -> Vectors:
     return np.hstack([turned[:, : width - 1], rest]).astype(np.float32)
 
 
-def _cosines(vectors: Vectors, lengths: Lengths, first: Numbers, second: Numbers) -> NDArray[np.float32]:
-    found = np.empty(len(first), np.float32)
+def _near(vectors: Vectors, lengths: Lengths, least: float, first: Numbers, second: Numbers) -> Pairs:
+    """Those of the pairs that hold; texts of length 0 are near to nothing."""
+    known = (lengths[first] > 0) & (lengths[second] > 0)
+    first, second = first[known], second[known]
+    cosine = np.empty(len(first), np.float32)
     for at in range(0, len(first), _CHUNK):
         a, b = first[at : at + _CHUNK], second[at : at + _CHUNK]
         products = np.einsum("ij,ij->i", vectors[a], vectors[b], dtype=np.float64)
-        found[at : at + _CHUNK] = np.minimum(products / (lengths[a] * lengths[b]), 1.0)
-    return found
+        cosine[at : at + _CHUNK] = np.minimum(products / (lengths[a] * lengths[b]), 1.0)
+    near = cosine >= least
+    return first[near].astype(np.int32), second[near].astype(np.int32), cosine[near]
 
 
-def _graph(candidates: Candidates, vectors: Vectors, lengths: Lengths, least: float, most_pairs: int) -> Graph:
-    """The candidates, each pair given once, that hold; texts of length 0 are near to nothing."""
-    kept: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]] = []
-    pairs = 0
-    for some, others in candidates:
-        known = (lengths[some] > 0) & (lengths[others] > 0)
-        some, others = some[known], others[known]
-        cosine = _cosines(vectors, lengths, some, others)
-        near = cosine >= least
-        kept.append((some[near].astype(np.int32), others[near].astype(np.int32), cosine[near]))
-        pairs += int(near.sum())
-        if pairs > most_pairs:
+def _graph(found: Iterable[Pairs], texts: int, least: float, most_pairs: int) -> Graph:
+    kept: list[Pairs] = [(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float32))]
+    count = 0
+    for pairs in found:
+        kept.append(pairs)
+        count += len(pairs[0])
+        if count > most_pairs:
             raise TooManyPairs(
-                f"more than {most_pairs:,} pairs among {len(vectors):,} prompts have a cosine of at least {least}",
+                f"more than {most_pairs:,} pairs among {texts:,} prompts have a cosine of at least {least}",
                 hint="start from a higher least cosine: prompts from one long template are all near each other",
             )
-    if not kept:
-        return Graph(np.zeros(len(lengths) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32), least)
     first, second, cosine = (np.concatenate(each) for each in zip(*kept, strict=True))
     kept.clear()
     row, neighbour = np.concatenate([first, second]), np.concatenate([second, first])
     cosine = np.concatenate([cosine, cosine])
     order = np.lexsort((neighbour, -cosine, row))
-    offsets = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(np.bincount(row, minlength=len(lengths)), out=offsets[1:])
+    offsets = np.zeros(texts + 1, np.int64)
+    np.cumsum(np.bincount(row, minlength=texts), out=offsets[1:])
     return Graph(offsets, neighbour[order], cosine[order], least)
-
-
-def _once(graph: Graph) -> tuple[Numbers, Numbers]:
-    first, second = np.repeat(np.arange(graph.texts), np.diff(graph.offsets)), graph.neighbour.astype(np.int64)
-    return first[first < second], second[first < second]
 
 
 def _looked_up(vectors: Vectors, texts: Numbers, least: float, each: int) -> tuple[Numbers, Numbers]:
@@ -282,20 +303,27 @@ def _looked_up(vectors: Vectors, texts: Numbers, least: float, each: int) -> tup
     index: Any = Index(
         ndim=vectors.shape[1], metric="ip", dtype="f16", connectivity=16, expansion_add=64, expansion_search=64
     )  # fmt: skip
-    keys: list[Numbers] = []
     for at in range(0, len(texts), _BATCH):
         index.add(np.arange(at, min(at + _BATCH, len(texts))), vectors[texts[at : at + _BATCH]], threads=1)
-    for at in range(0, len(texts), _BATCH):
-        found: Any = index.search(vectors[texts[at : at + _BATCH]], each + 1, threads=0)
-        other: Numbers = np.asarray(found.keys).astype(np.int64)
-        one: Numbers = np.broadcast_to(np.arange(at, at + len(other))[:, None], other.shape)
-        counts: Numbers = np.asarray(found.counts, np.int64)
-        far: Vectors = np.asarray(found.distances, np.float32)
-        valid: NDArray[np.bool_] = far <= 1 - least + _HALF_ERROR
-        valid &= np.less(np.arange(other.shape[1]), counts[:, None])
-        one, other = one[valid], other[valid]
-        one, other = np.minimum(one, other), np.maximum(one, other)
-        keys.append(np.unique(one[one < other] * len(texts) + other[one < other]))
+    keys: list[Numbers] = []
+    asking, width = np.arange(len(texts)), each + 1
+    while len(asking):
+        full: list[Numbers] = []
+        for at in range(0, len(asking), _BATCH):
+            some = asking[at : at + _BATCH]
+            found: Any = index.search(vectors[texts[some]], width, threads=0)
+            other: Numbers = np.asarray(found.keys).astype(np.int64)
+            counts: Numbers = np.asarray(found.counts, np.int64)
+            far: Vectors = np.asarray(found.distances, np.float32)
+            near: NDArray[np.bool_] = far <= 1 - least + _HALF_ERROR
+            near &= np.arange(width, dtype=np.int64)[: other.shape[1]] < counts[:, None]
+            one, other = np.repeat(some, near.sum(axis=1)), other[near]
+            one, other = np.minimum(one, other), np.maximum(one, other)
+            keys.append(np.unique(one[one < other] * len(texts) + other[one < other]))
+            full.append(some[near.sum(axis=1) == width])
+        asking, width = np.concatenate(full), 4 * width
+        if width > _MOST_EACH:
+            break
     first, second = np.divmod(np.unique(np.concatenate(keys)), len(texts))
     return texts[first], texts[second]
 
@@ -315,15 +343,15 @@ def _audit(graph: Graph, vectors: Vectors, lengths: Lengths, large: list[Numbers
 
 
 def _true_edges(some: Numbers, texts: Numbers, vectors: Vectors, lengths: Lengths, least: float) -> Numbers:
-    """(len(some),) edges of some texts of a scope, by looking at all pairs."""
+    """(len(some),) edges of some texts, in ascending order, with those of their scope, by looking at all pairs."""
     counts = np.zeros(len(some), np.int64)
-    asked, slack = vectors[some], 0.01
+    asked = vectors[some]
     for at in range(0, len(texts), _BATCH):
         others = texts[at : at + _BATCH]
-        first, second = np.nonzero(asked @ vectors[others].T >= least - slack)
-        first, second = first[some[first] != others[second]], second[some[first] != others[second]]
-        near = _cosines(vectors, lengths, some[first], others[second]) >= least
-        counts += np.bincount(first[near], minlength=len(some))
+        first, second = np.nonzero(asked @ vectors[others].T >= least - _LOOSE)
+        first, second = some[first], others[second]
+        row, _, _ = _near(vectors, lengths, least, first[first != second], second[first != second])
+        counts += np.bincount(np.searchsorted(some, row), minlength=len(some))
     return counts
 
 

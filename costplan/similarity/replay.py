@@ -68,7 +68,7 @@ def replay(events: Events, graph: Graph, passes: NDArray[np.bool_], setting: Set
         _plain(graph.offsets, np.int64), _plain(graph.neighbour, np.int32), _plain(graph.cosine, np.float32),
         _plain(passes, np.bool_),
         np.float32(setting.threshold), setting.threshold <= 1, setting.guard,
-        int(min(setting.ttl_s * MICROS_PER_SECOND, LONGEST_TTL_US)), setting.policy == "sliding",
+        round(min(setting.ttl_s * MICROS_PER_SECOND, LONGEST_TTL_US)), setting.policy == "sliding",
         setting.capacity if bounded else 0,
         np.full(texts, -1, np.int32), np.zeros(texts, np.int64), ring[0], ring[1],
         source, edge,

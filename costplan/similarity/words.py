@@ -25,7 +25,8 @@ FUNCTION = listed(
     dont not go going gonna within during upon while because since until though although using use used there's
     exactly one ones thing things something anything someone anyone somebody anybody some any few many much more
     most less least lot lots kindly maybe perhaps simply quickly easily um uh er erm hmm oh ah yeah yep yes ok
-    okay hey hi hello thanks thank cheers pls plz sorry guys folks"""
+    okay hey hi hello thanks thank cheers pls plz sorry guys folks wonder wondering hope hoping try trying looking
+    question questions info information detail details appreciate appreciated advance mate dear sir madam asap"""
 )
 """Words that carry no topic: a difference in them alone is judged by the other lists or not at all."""
 
@@ -91,7 +92,7 @@ DAYS = listed("""tomorrow yesterday tonight weekend weekends weekday weekdays mi
 UNITS = {
     form: (dimension, unit.partition(",")[0])
     for dimension, units in {
-        "time": "ms,millisecond,milliseconds|sec,secs,seconds|minute,minutes,mins|hour,hours,hr,hrs,hourly"
+        "time": "ms,millisecond,milliseconds|sec,secs,second,seconds|minute,minutes,mins|hour,hours,hr,hrs,hourly"
         "|day,days,daily"
         "|week,weeks,weekly,wk|fortnight,fortnights,fortnightly|month,months,monthly"
         "|year,years,yearly,annual,annually,annum,yr,yrs|quarter,quarters,quarterly|decade,decades|century,centuries",
@@ -134,6 +135,7 @@ ORDINALS = {
 MULTIPLES = {"once": 1, "twice": 2, "thrice": 3}
 
 OPPOSITES = """
+and/or is/was are/were cheapest/expensive,costly easiest,simplest/hardest,complex
 enable/disable activate/deactivate on/off in/out up/down before/after increase/decrease,reduce,lower,cut,shrink
 raise/lower,reduce,cut cheap/expensive,costly,dear upload/download import/export buy,purchase/sell
 open/close,closed,shut start,begin/end,stop,finish first/last add/remove,delete,subtract,drop
@@ -209,7 +211,7 @@ IRREGULAR = {
 }  # fmt: skip
 
 SYNONYMS = """
-cancel,terminate,end,discontinue start,begin,commence,initiate buy,purchase get,obtain,receive,acquire shop,store
+cancel,terminate,end,discontinue start,begin,commence,initiate buy,purchase get,obtain,acquire shop,store
 fix,repair,mend,troubleshoot,solve,resolve phone,telephone,mobile,cellphone,smartphone,cell
 car,vehicle,automobile,auto holiday,vacation film,movie flat,apartment trip,journey,travel parcel,package
 ship,deliver,dispatch job,employment,occupation boss,manager company,firm,business colleague,coworker

@@ -41,7 +41,8 @@ def test_a_wrong_name_is_told_with_the_right_one(bf16: Served):
 
 def test_counters_agree_with_what_was_sent(bf16: Served, tmp_path: Path):
     with watch(bf16.facts.url, tmp_path / "metrics.jsonl") as observed:
-        answers = [ask(bf16, f"Count to {number}.", 8, ignore_eos=True) for number in range(3, 8)]
+        # long enough for a look, one a second, to fall on one of them
+        answers = [ask(bf16, f"Count to {number}.", 40, ignore_eos=True) for number in range(3, 8)]
         answers.append(ask(bf16, "What is the capital of France?", 40))
         facts = observed()
     usage = [answer["usage"] for answer in answers]
