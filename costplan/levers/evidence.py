@@ -60,7 +60,10 @@ def cache_grid(chosen: CacheSetting) -> tuple[CacheSetting, ...]:
     return tuple(dict.fromkeys(grid))
 
 
-def evidence_of(summary: Summary, cache: CacheFacts, prefix: PrefixFacts, weight: float) -> Evidence:
+def evidence_of(
+    summary: Summary, cache: CacheFacts, prefix: PrefixFacts, shorter: Shorter | None, cheaper: Cheaper | None,
+    weight: float,
+) -> Evidence:  # fmt: skip
     """The evidence of every lever. `weight`: calls that a logged one stands for; above 1, the log misses repeats."""
     sums = prefix.sums
     response, prompt = _response(summary, cache, weight), _prompt(prefix)
@@ -69,33 +72,43 @@ def evidence_of(summary: Summary, cache: CacheFacts, prefix: PrefixFacts, weight
         response["lower_bound"] = prompt["lower_bound"] = "the log is a sample: of two equal requests it may hold one"
     used = np.unique(summary.groups["rates"].keys >> 32)
     modes = set(prefix.policies.mode[used].tolist()) if sums["all_blocks"] else set[int]()
-    there = (
-        response["eligible_requests"] > 0,
-        response["hits"]["normalised"] > 0,
-        response["hits"]["semantic"] > 0,
-        2 in modes,
-        1 in modes,
-        sums["marked_requests"] > 0,
-        sums["rest_requests"] > 0,
-    )
     them = "it" if sums["rest_requests"] == 1 else "them"
-    return Evidence(
-        present=tuple(lever for lever, is_there in enumerate(there) if is_there),
-        facts=(response, response, response, prompt, prompt, batch, batch),
-        summary=(
+    told = {
+        states.RESPONSE: (
+            response, response["eligible_requests"] > 0,
             f"hit {response['hit_share']:.1%}, TTL {format_duration(cache.settings[0].ttl_s)}",
+        ),
+        states.RESPELLED: (
+            response, response["hits"]["normalised"] > 0,
             f"{response['respelled_hit_share']:.1%} more hits on prompts spelled otherwise, unverified",
-            _similar_line(cache, response),
-            _line("up to {:.0%} of prompt tokens repeat", prompt["ceiling"]["token_share"], ""),
+        ),
+        states.SEMANTIC: (response, response["hits"]["semantic"] > 0, _similar_line(cache, response)),
+        states.MARKED_PREFIX: (
+            prompt, 2 in modes, _line("up to {:.0%} of prompt tokens repeat", prompt["ceiling"]["token_share"], ""),
+        ),
+        states.AUTOMATIC_PREFIX: (
+            prompt, 1 in modes,
             _line(
-                "{:.1%} of input read from cache today",
-                prompt["logged"]["token_share"],
+                "{:.1%} of input read from cache today", prompt["logged"]["token_share"],
                 "cached tokens are not in the log",
             ),
-            f"{plural(sums['marked_requests'], 'call')} marked as able to wait",
+        ),
+        states.BATCH_MARKED: (
+            batch, sums["marked_requests"] > 0, f"{plural(sums['marked_requests'], 'call')} marked as able to wait",
+        ),
+        states.BATCH_REST: (
+            batch, sums["rest_requests"] > 0,
             f"{plural(sums['rest_requests'], 'single call')}, if nobody waits for {them}",
         ),
-        missing=_missing(summary, prefix),
+    }  # fmt: skip
+    told |= compression_of(shorter) | routing_of(cheaper)
+    missing = _missing(summary, prefix) | compression_missing(summary, shorter) | routing_missing(summary, cheaper)
+    levers = range(len(LADDER))
+    return Evidence(
+        present=tuple(lever for lever in levers if told[lever][1]),
+        facts=tuple(told[lever][0] for lever in levers),
+        summary=tuple(told[lever][2] for lever in levers),
+        missing=tuple(missing[lever] for lever in levers),
     )
 
 
@@ -241,7 +254,7 @@ def first_break_of(parts: list[Prefixes], name: dict[int, str]) -> list[Facts]:
     return sorted(rows, key=lambda row: (-row["requests"], row["call_site"]))
 
 
-def _missing(summary: Summary, prefix: PrefixFacts) -> tuple[str, ...]:
+def _missing(summary: Summary, prefix: PrefixFacts) -> dict[int, str]:
     counts, cut_lengths = summary.counts, prefix.cut_lengths
     untimed = counts["null_time"] >= counts["requests"]
     if untimed:
@@ -256,10 +269,9 @@ def _missing(summary: Summary, prefix: PrefixFacts) -> tuple[str, ...]:
     else:
         text = "needs prompt text: the log holds token counts only"
     if not counts["priced"]:
-        unpriced = "needs prices: no call could be priced"
-        return text, text, text, unpriced, unpriced, unpriced, unpriced
+        return dict.fromkeys(_CACHES, text) | dict.fromkeys((*_PREFIXES, *_BATCHES), UNPRICED)
     blocks = "no priced call goes to a provider with a known prompt cache" if prefix.sums["all_blocks"] else text
     if counts["text:full"] and not untimed and not prefix.sums["all_blocks"]:
         blocks = "needs times: no answered call has both its whole prompt and a time"
     batch = "no call is marked as able to wait: --batchable TAG"
-    return text, text, text, blocks, blocks, batch, batch
+    return dict.fromkeys(_CACHES, text) | dict.fromkeys(_PREFIXES, blocks) | dict.fromkeys(_BATCHES, batch)

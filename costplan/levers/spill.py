@@ -37,6 +37,10 @@ MARKED, REST, ASKS, PRICED, REPORTED, MEETS = 1, 2, 4, 8, 16, 32
 """Bits of a row's `kind`: marked as able to wait; nobody visibly waits for it; asks the response cache; priced; its
 cached tokens are in the log; its prompt cache depends on other requests (it stands in the files `family-` too)."""
 
+_DETAIL = (
+    "price_key", "rate_row", "batch_rate_row", "fee", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class SpillJob:
@@ -44,6 +48,8 @@ class SpillJob:
 
     chunks: tuple[CostJob, ...]
     policies: Policies
+    detail: bool
+    """Write what it takes to price a row again, with fewer tokens or at another model."""
 
 
 def price_and_spill(job: SpillJob) -> Summary:
@@ -51,15 +57,15 @@ def price_and_spill(job: SpillJob) -> Summary:
 
     Writes the files `response-`, `rows-`, `family-`, `first-` and `sessions-` of every chunk.
     """
-    return merge_summaries([_price_and_spill(chunk, job.policies) for chunk in job.chunks])
+    return merge_summaries([_price_and_spill(chunk, job) for chunk in job.chunks])
 
 
-def _price_and_spill(job: CostJob, policies: Policies) -> Summary:
+def _price_and_spill(job: CostJob, spill: SpillJob) -> Summary:
     rows = priced_rows(job)
     rows |= bins_of(rows)
     write_sessions(rows, job)
     _write_response(rows, job)
-    _write_prefixes(rows, job, policies)
+    _write_prefixes(rows, job, spill)
     summary = summarise(rows, job)
     summary.groups |= counted(rows, rows["ok"])
     return summary
@@ -81,7 +87,7 @@ def _eligible(rows: Rows) -> Mask:
     return (rows["text_state"] == TextState.FULL) & rows["has_time"] & (rows["cacheable"] == 0)
 
 
-def _write_prefixes(rows: Rows, job: CostJob, policies: Policies) -> None:
+def _write_prefixes(rows: Rows, job: CostJob, spill: SpillJob) -> None:
     names = (
         "gid", "time_us", "has_time", "site", "price_key", "rate_row", "batch_rate_row", "input_tokens",
         "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "output_tokens", "reasoning_tokens",
@@ -95,6 +101,7 @@ def _write_prefixes(rows: Rows, job: CostJob, policies: Policies) -> None:
     columns = read_batch(job.path, 0, ("block_key", "block_weight", "block_end"))
     blocks = blocks_of(rows, {name: column.values for name, column in columns.items()})
     write_batches(job.file("first"), first_uses(blocks, rows["gid"], job.n_buckets))
+    policies = spill.policies
     mode, minimum = policies.mode[rows["price_key"]], policies.min_tokens[rows["price_key"]]
     counts = (blocks.position >= minimum[blocks.row]) & (mode[blocks.row] > 0)
     # where to put marks is decided by prefix family: rows whose cost hangs on that belong to it even without a block
@@ -102,7 +109,7 @@ def _write_prefixes(rows: Rows, job: CostJob, policies: Policies) -> None:
     meets[blocks.row[counts]] = True
     rows["kind"] = _kinds(rows, meets)
     rows["hour"] = np.where(rows["has_time"], rows["time_us"] // (SECONDS_PER_HOUR * MICROS_PER_SECOND), NO_HOUR)
-    _write_rows(rows, blocks, job)
+    _write_rows(rows, blocks, job, _DETAIL if spill.detail else ())
     _write_families(rows, blocks, counts, meets, job)
 
 
@@ -117,9 +124,9 @@ def _kinds(rows: Rows, meets: Mask) -> NDArray[np.uint8]:
     return sum((mask.astype(np.uint8) * np.uint8(bit) for mask, bit in bits), start=np.zeros(len(flags), np.uint8))
 
 
-def _write_rows(rows: Rows, blocks: Blocks, job: CostJob) -> None:
-    """Every living row of the chunk: what it costs without a prompt cache, and where its blocks are."""
-    names = ("time_us", "hour", "site", "weight", "total_weight", "kind", "e2e", "ttft")
+def _write_rows(rows: Rows, blocks: Blocks, job: CostJob, more: tuple[str, ...]) -> None:
+    """Every living row of the chunk: what it costs without a prompt cache, where its blocks are, and `more` columns."""
+    names = ("time_us", "hour", "site", "weight", "total_weight", "kind", "e2e", "ttft", *more)
     table: Rows = {name: rows[name] for name in names}
     table["gid"], table["cost"] = rows["gid"].astype(np.uint32), rows["cost_price_date"]
     table |= {
