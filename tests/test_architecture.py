@@ -62,6 +62,12 @@ BUDGETS = (
         reason="plan and each of its levers, serving, break-even, measurement, gate, cache",
     ),
     Budget(
+        parts=frozenset({"compression"}),
+        lines=900,
+        reason="one file per rung: JSON found and minified, tables and their way back, conversations, words; an "
+        "optional language model",
+    ),
+    Budget(
         parts=frozenset({"cache"}),
         lines=1350,
         reason="a log's prompts, a grid of replays, label files, per-site advice, hits and configurations written out",
