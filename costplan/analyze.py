@@ -6,9 +6,8 @@ stream that each set of them leaves, and write down what it means.
 
 import pickle
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +16,6 @@ import numpy as np
 
 from costplan.books import assumptions_of, books_of, objections_of, refuse_findings
 from costplan.costing import (
-    BucketJob,
     CostJob,
     Summary,
     merge_sessions,
@@ -37,56 +35,36 @@ from costplan.economics import (
     warnings_of,
 )
 from costplan.economics.groups import UNPRICED
-from costplan.economics.sessions import SessionFigures, session_figures
-from costplan.engine import Executor, executor, usable_cores
+from costplan.economics.sessions import session_figures
+from costplan.engine import executor, usable_cores
 from costplan.errors import CostplanError
 from costplan.ingest.features import FeatureSettings
 from costplan.ingest.log import Log, read_log, site_names
 from costplan.ingest.reread import prompt_jobs, read_joined_prompts, read_prompts
-from costplan.keyed import merged
 from costplan.kinds import price_kinds, with_model
 from costplan.levers.ceiling import NewJob, write_new
-from costplan.levers.evidence import CacheFacts, PrefixFacts, cache_grid, evidence_of, first_break_of
-from costplan.levers.latency import all_counted, latency_of
+from costplan.levers.evidence import cache_grid, evidence_of
+from costplan.levers.latency import latency_of
 from costplan.levers.prompt_cache import by_block_capacity, policies_of
 from costplan.levers.response_cache import (
     CacheSetting,
     Replayed,
     ResponseJob,
-    by_capacity,
     limited,
-    lookup_nanos,
     replay_bucket,
     replay_limited,
-    store_nanos_per_output_token,
 )
 from costplan.levers.rungs import Ladder, after_of, opportunities_of, rungs_of
-from costplan.levers.semantic import LONG_CHARS, Semantic, asked_of, embed_nanos, none_of, pairs_of, simulate_semantic
-from costplan.levers.sets import (
-    KEPT_HIT,
-    LITERAL_HIT,
-    RESPELLED_HIT,
-    RESPONSE,
-    SIMILAR_HIT,
-    CachePrice,
-    FamilyJob,
-    RowsJob,
-    SetSums,
-    Valued,
-    value_families,
-    value_rows,
-)
+from costplan.levers.semantic import LONG_CHARS, Semantic, asked_of, none_of, pairs_of, simulate_semantic
 from costplan.levers.spill import SpillJob, price_and_spill
+from costplan.levers.states import RESPONSE
 from costplan.month import Month, month_of, trusted
 from costplan.results import Plan
 from costplan.settings import AnalyzeSettings
 from costplan.units import MICROS_PER_SECOND, SECONDS_PER_DAY
+from costplan.valuation import Acting, Progress, Replays, Run, call_task, value
 
-Progress = Callable[[str, int, int], None]
-"""(stage, done, total); bytes for reading, items for the rest."""
 Item = TypeVar("Item")
-Result = TypeVar("Result")
-BUCKET_ROWS = 200_000
 JOB_ROWS = 90_000
 _DAY_US = SECONDS_PER_DAY * MICROS_PER_SECOND
 
@@ -104,7 +82,7 @@ def analyze(
     ):
         work, report = Path(folder), progress or _silent
         log = read_log(paths, settings, _feature_settings(settings), work, pool, report)
-        run = _Run(settings, log, work, pool, report)
+        run = Run(settings, log, work, pool, report)
         price_day = _price_day(settings, log)
         summary, tables = _price(run, price_day)
         if settings.strict:
@@ -113,14 +91,16 @@ def analyze(
         month = _month(settings, summary, volume)
         replays = _replays(run)
         semantic = _semantic(run, replays.settings[0]) if settings.semantic == "on" else None
-        cache, sets, prefix = _levers(run, replays, semantic, tables)
+        shorter = cheaper = None
+        acting = Acting(replays, semantic, shorter, cheaper)
+        cache, sets, prefix = value(run, acting, tables, price_day)
         month = trusted(month, sets.by_hour.keys, sets.by_hour.column(0))
         ladder = Ladder(
-            by_hour=sets.by_hour, by_site=sets.by_site,
+            by_hour=sets.by_hour, by_site=sets.by_site, levels=acting.levels,
             month=Month(missing=UNPRICED) if nothing_priced(summary) else month, contract=tables.rates.contract,
             price_day=moment(price_day).date() if price_day is not None else None
         )  # fmt: skip
-        evidence = evidence_of(summary, cache, prefix, volume.weight)
+        evidence = evidence_of(summary, cache, prefix, shorter, cheaper, volume.weight)
         told = rungs_of(ladder, evidence)
         day = moment(price_day).date().isoformat() if price_day is not None else None
         baseline = baseline_of(summary, sets.by_hour, month, volume, day, ladder.cash)
@@ -165,53 +145,6 @@ def _feature_settings(settings: AnalyzeSettings) -> FeatureSettings:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """A log that has been read, and the means to work on it."""
-
-    settings: AnalyzeSettings
-    log: Log
-    work: Path
-    pool: Executor
-    report: Progress
-
-    @property
-    def rates(self) -> Path:
-        return self.work / "rates.pickle"
-
-    @property
-    def n_buckets(self) -> int:
-        return max(2, min(256, -(-sum(chunk.rows for chunk in self.log.chunks) // BUCKET_ROWS)))
-
-    def files(self, kind: str) -> list[Path]:
-        """The files that pricing wrote, by chunk."""
-        return [self.work / f"{kind}-{index:06d}.columns" for index in range(len(self.log.chunks))]
-
-    @property
-    def new(self) -> list[Path]:
-        """What is new in the prompts, by bucket."""
-        return [self.work / f"new-{bucket:06d}.columns" for bucket in range(self.n_buckets)]
-
-    def buckets(self, kind: str) -> list[BucketJob]:
-        files = self.files(kind)
-        return [BucketJob(bucket, files) for bucket in range(self.n_buckets)]
-
-    def map(self, stage: str, fn: Callable[[Item], Result], jobs: Sequence[Item]) -> list[Result]:
-        """`fn` of every job, on all workers, reported as `stage`."""
-        return self.pool.map(fn, jobs, self.counting(stage, len(jobs)))
-
-    def counting(self, stage: str, total: int) -> Callable[[Any], None]:
-        """A function that reports one more job of the stage as done."""
-        done = 0
-
-        def on_done(_: Any) -> None:
-            nonlocal done
-            done += 1
-            self.report(stage, done, total)
-
-        return on_done
-
-
 def _price_day(settings: AnalyzeSettings, log: Log) -> int | None:
     """Epoch microseconds of the day at whose prices the future is told: --price-date, else the log's last day."""
     if settings.price_date is not None:
@@ -220,7 +153,7 @@ def _price_day(settings: AnalyzeSettings, log: Log) -> int | None:
     return None if log.last_us is None else log.last_us // _DAY_US * _DAY_US
 
 
-def _price(run: _Run, price_day: int | None) -> tuple[Summary, Tables]:
+def _price(run: Run, price_day: int | None) -> tuple[Summary, Tables]:
     """Price every row; the bucket files of the later stages are written on the way."""
     log = run.log
     kinds = _numbered([kind for chunk in log.chunks for kind in chunk.kinds])
@@ -243,9 +176,10 @@ def _price(run: _Run, price_day: int | None) -> tuple[Summary, Tables]:
             )
         )  # fmt: skip
         first += chunk.rows
+    detail = run.settings.semantic == "on"
     # a worker adds the sums of several chunks up before it hands them over
     together = max(1, JOB_ROWS * len(jobs) // max(1, first))
-    spills = [SpillJob(tuple(jobs[at : at + together]), policies) for at in range(0, len(jobs), together)]
+    spills = [SpillJob(tuple(jobs[at : at + together]), policies, detail) for at in range(0, len(jobs), together)]
     summary = run.pool.reduce(price_and_spill, spills, merge_summaries, run.counting("pricing", len(spills)))
     spend = summary.groups["site"]
     by_spend = spend.keys[np.lexsort((spend.keys, -spend.column(0), -spend.column(1)))].tolist()
@@ -273,25 +207,7 @@ def _month(settings: AnalyzeSettings, summary: Summary, volume: Volume) -> Month
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Replays:
-    """What the buckets tell before any lever acts."""
-
-    settings: tuple[CacheSetting, ...]
-    """The chosen setting of the response cache, then its neighbours."""
-    replayed: list[Replayed]
-    sessions: SessionFigures
-    """Steps and cost of every session, sorted by cost."""
-    block_capacities: list[dict[str, Any]]
-
-
-def _call(task: tuple[Callable[..., Any], tuple[Any, ...]]) -> Any:
-    """One task of a mixed stage, in a worker."""
-    function, arguments = task
-    return function(*arguments)
-
-
-def _replays(run: _Run) -> _Replays:
+def _replays(run: Run) -> Replays:
     """Replay the log against an exact cache under the chosen setting and its neighbours; add the sessions up."""
     settings = run.settings
     chosen = CacheSetting(settings.ttl, settings.ttl_policy, settings.scope, settings.capacity)
@@ -306,15 +222,15 @@ def _replays(run: _Run) -> _Replays:
     tasks += [(replay_bucket, (ResponseJob(bucket, files, unlimited),)) for bucket in range(run.n_buckets)]
     tasks += [(merge_sessions, (job,)) for job in run.buckets("sessions")]
     tasks += [(write_new, (NewJob(job, ends, run.new[job.bucket]),)) for job in run.buckets("first")]
-    capacities, *parts = run.map("replay", _call, tasks)
+    capacities, *parts = run.map("replay", call_task, tasks)
     sessions = session_figures(parts[run.n_buckets : 2 * run.n_buckets])
     replayed: list[Replayed] = parts[: run.n_buckets]
     if chosen.capacity is not None:
         replayed = limited(replayed, replay_limited(files, run.n_buckets, chosen))
-    return _Replays(grid, replayed, sessions, capacities)
+    return Replays(grid, replayed, sessions, capacities)
 
 
-def _semantic(run: _Run, chosen: CacheSetting) -> Semantic:
+def _semantic(run: Run, chosen: CacheSetting) -> Semantic:
     """Replay the log against a semantic cache; its prompts are read a second time."""
     log, head = run.log, run.settings.head
     asked = asked_of(run.files("response"), run.n_buckets)
@@ -344,59 +260,6 @@ def _unsimulated(semantic: Semantic | None) -> list[str]:
     if semantic is None or not semantic.note:
         return []
     return [f"only exact repeats are matched, similar prompts are not: {semantic.note}"]
-
-
-def _levers(
-    run: _Run, replays: _Replays, semantic: Semantic | None, tables: Tables
-) -> tuple[CacheFacts, SetSums, PrefixFacts]:
-    """The cost of every set of levers, and what the cache and the prompts rest on."""
-    hits = np.zeros(sum(chunk.rows for chunk in run.log.chunks), dtype=np.uint8)
-    for part in replays.replayed:
-        hits[part.exact_gid] = LITERAL_HIT
-        hits[part.normalised_gid] = RESPELLED_HIT
-    simulated = semantic is not None and bool(semantic.outcomes)
-    if semantic is not None:
-        hits[semantic.repeat_gid] |= KEPT_HIT
-        hits[semantic.similar_gid] |= SIMILAR_HIT
-    hits_file = run.work / "hits.npy"
-    np.save(hits_file, hits)
-    policies, chosen = policies_of(tables.rates), replays.settings[0]
-    eligible = sum(part.eligible for part in replays.replayed)
-    near_nanos = embed_nanos() + lookup_nanos() if simulated else None
-    price = CachePrice(lookup_nanos(), store_nanos_per_output_token(chosen.ttl_s), near_nanos)
-    tasks: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
-        (by_capacity, (run.files("response"), run.n_buckets, chosen.ttl_s, chosen.policy, eligible))
-    ]
-    files, rows, chunks = run.files("family"), run.files("rows"), range(len(run.log.chunks))
-    for bucket in range(run.n_buckets):
-        job = FamilyJob(bucket, files, run.rates, hits_file, policies, price)
-        tasks.append((value_families, (job,)))
-    for part in range(min(run.n_buckets, len(chunks))):
-        some = RowsJob(tuple(chunks[part :: run.n_buckets]), rows, run.new, hits_file, price)
-        tasks.append((value_rows, (some,)))
-    capacities, *parts = run.map("levers", _call, tasks)
-    by_rows: list[Valued] = parts[run.n_buckets :]
-    valued: list[SetSums] = [*parts[: run.n_buckets], *(part.sums for part in by_rows)]
-    evidence: Counter[str] = Counter()
-    for part in valued:
-        evidence.update(part.evidence)
-    sums = SetSums(merged([p.by_hour for p in valued]), merged([p.by_site for p in valued]), dict(evidence))
-    cache = CacheFacts(
-        settings=replays.settings,
-        replayed=replays.replayed,
-        capacities=capacities,
-        price=price,
-        answered=all_counted([part.answered for part in by_rows]),
-        semantic=semantic,
-    )
-    prefix = PrefixFacts(
-        sums=sums.evidence,
-        capacities=replays.block_capacities,
-        first_break=first_break_of([part.prefixes for part in by_rows], tables.site_label),
-        policies=policies,
-        cut_lengths=run.log.cut_lengths,
-    )
-    return cache, sums, prefix
 
 
 def _numbered(items: list[Item]) -> dict[Item, int]:

@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costplan.costing import Summary
+from costplan.levers import LADDER, states
 from costplan.levers.ceiling import added, median
+from costplan.levers.compression import Shorter, compression_missing, compression_of
 from costplan.levers.latency import Counts
 from costplan.levers.prompt_cache import Policies
 from costplan.levers.response_cache import CacheSetting, Replayed
+from costplan.levers.routing import Cheaper, routing_missing, routing_of
 from costplan.levers.rungs import Evidence
 from costplan.levers.semantic import THRESHOLD, Outcome, Semantic
 from costplan.levers.sets import CachePrice, Prefixes
@@ -23,6 +26,10 @@ from costplan.units import NANOS_PER_USD, format_duration, plural
 Ints = NDArray[np.int64]
 Facts = dict[str, Any]
 MIN_SITE_REQUESTS = 20
+UNPRICED = "needs prices: no call could be priced"
+_CACHES = (states.RESPONSE, states.RESPELLED, states.SEMANTIC)
+_PREFIXES = (states.MARKED_PREFIX, states.AUTOMATIC_PREFIX)
+_BATCHES = (states.BATCH_MARKED, states.BATCH_REST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +108,7 @@ def evidence_of(
             f"{plural(sums['rest_requests'], 'single call')}, if nobody waits for {them}",
         ),
     }  # fmt: skip
-    told |= compression_of(shorter) | routing_of(cheaper)
+    told |= compression_of(shorter, summary.counts["input_tokens"]) | routing_of(cheaper)
     missing = _missing(summary, prefix) | compression_missing(summary, shorter) | routing_missing(summary, cheaper)
     levers = range(len(LADDER))
     return Evidence(

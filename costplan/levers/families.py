@@ -136,7 +136,9 @@ def _variant(
     if edit is not None:
         blocks = blocks.select(blocks.position <= edit[blocks.row])
     if changed["input_tokens"] is not rows["input_tokens"]:
-        position = blocks.position * changed["input_tokens"][blocks.row] // np.maximum(rows["input_tokens"], 1)[blocks.row]
+        position = (
+            blocks.position * changed["input_tokens"][blocks.row] // np.maximum(rows["input_tokens"], 1)[blocks.row]
+        )
         blocks = replace(blocks, position=position)
     everyone = simulate(blocks, np.ones(len(rows["gid"]), np.bool_), changed, job.policies)
     mode = job.policies.mode[changed["price_key"]]

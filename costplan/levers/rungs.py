@@ -35,7 +35,11 @@ class Lever:
     effort_days: float
     next_experiment: str
 
-    risk: Literal["none", "verified", "needs-test"] = "none"
+    @property
+    def risk(self) -> Literal["none", "verified", "needs-test"]:
+        if not self.defensible:
+            return "needs-test"
+        return "verified" if self.rung == "routing" else "none"
 
 
 LEVERS = (
@@ -45,12 +49,12 @@ LEVERS = (
         "week",
     ),
     Lever(
-        rung="response_cache", label="cache for respelled prompts", defensible=False, risk="needs-test", basis="simulated",
+        rung="response_cache", label="cache for respelled prompts", defensible=False, basis="simulated",
         effort_days=1.0,
         next_experiment="let the cache ignore case, blanks and final punctuation; compare what it serves for a week",
     ),
     Lever(
-        rung="response_cache", label="semantic cache", defensible=False, risk="needs-test", basis="simulated", effort_days=5.0,
+        rung="response_cache", label="semantic cache", defensible=False, basis="simulated", effort_days=5.0,
         next_experiment="costplan cache LOG --label-sample 600 labels.csv: judge the pairs, then --labels labels.csv",
     ),
     Lever(
@@ -58,17 +62,17 @@ LEVERS = (
         next_experiment="write JSON without blanks, and each block once, where this prompt is put together",
     ),
     Lever(
-        rung="compression", label="compression (old context)", defensible=False, risk="needs-test", basis="simulated",
+        rung="compression", label="compression (old context)", defensible=False, basis="simulated",
         effort_days=4.0,
         next_experiment="clear old tool results for a share of the sessions; compare the answers with costplan gate",
     ),
     Lever(
-        rung="routing", label="routing (verified sites)", defensible=True, risk="verified", basis="priced",
+        rung="routing", label="routing (verified sites)", defensible=True, basis="priced",
         effort_days=3.0,
         next_experiment="send this call site to the cheaper model for a share of its users, and watch its scores",
     ),
     Lever(
-        rung="routing", label="routing (not verified)", defensible=False, risk="needs-test", basis="priced",
+        rung="routing", label="routing (not verified)", defensible=False, basis="priced",
         effort_days=4.0,
         next_experiment="costplan route LOG --quality FILE says how many more scored answers this call site takes",
     ),
@@ -77,7 +81,7 @@ LEVERS = (
         next_experiment="mark the end of the system prompt (cache_control) and watch cache_read_input_tokens",
     ),
     Lever(
-        rung="prompt_cache", label="prompt cache (keep warm)", defensible=False, risk="needs-test", basis="simulated", effort_days=2.0,
+        rung="prompt_cache", label="prompt cache (keep warm)", defensible=False, basis="simulated", effort_days=2.0,
         next_experiment="send a stable prompt_cache_key for this call site and watch cached_tokens",
     ),
     Lever(
@@ -85,7 +89,7 @@ LEVERS = (
         next_experiment="send these calls through the provider's batch endpoint",
     ),
     Lever(
-        rung="batch", label="batch tier (if calls can wait)", defensible=False, risk="needs-test", basis="priced", effort_days=3.0,
+        rung="batch", label="batch tier (if calls can wait)", defensible=False, basis="priced", effort_days=3.0,
         next_experiment="ask whether anyone waits for this call; if not, tag it and send it through the batch endpoint",
     ),
 )  # fmt: skip

@@ -19,7 +19,7 @@ from costplan.levers.ceiling import Histogram, added, held_of, histogram
 from costplan.levers.latency import Counts, all_counted, counted
 from costplan.levers.semantic import VECTOR_OUTPUT_TOKENS
 from costplan.levers.spill import ASKS, MARKED, MEETS, PRICED, REPORTED, REST
-from costplan.levers.states import BATCHES, PREFIXES, Levels
+from costplan.levers.states import PREFIXES, Levels
 from costplan.levers.token_cost import Money
 from costplan.levers.variants import Changes
 
@@ -31,7 +31,7 @@ what a semantic cache, which holds other answers, answers with one to the row's 
 SEMANTIC_LEVEL = 3
 _HITS = 16
 _CLASSES = 3 * _HITS
-"""Of rows that every state treats alike: by hits, and 1 = marked as able to wait, 2 = nobody visibly waits, 0 = else."""
+"""Of rows that every state treats alike: by hits, and 1 = marked as able to wait, 2 = nobody visibly waits, 0 = not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +122,7 @@ def value_rows(job: RowsJob) -> Valued:
         some = rows["n_blocks"] > 0
         shared.append(histogram(rows["site"][some], tokens[some]))
         prompt.append(histogram(rows["site"][some], rows["input_tokens"][some].astype(np.int64)))
-    sums = SetSums(
-        *(merged(parts) for parts in (hours, sites)), dict(zip(_EVIDENCE, evidence.tolist(), strict=True))
-    )
+    sums = SetSums(merged(hours), merged(sites), dict(zip(_EVIDENCE, evidence.tolist(), strict=True)))
     return Valued(sums, Prefixes(added(shared), added(prompt)), all_counted(answered))
 
 

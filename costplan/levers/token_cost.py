@@ -27,8 +27,8 @@ class Money:
 
     def logged(self, rate: NDArray[np.float64]) -> Ints:
         """Cost of all rows with the cached tokens that the log shows."""
-        names = ("cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens")
-        return self.cost(*(self.rows[name] for name in names), rate)
+        rows = self.rows
+        return self.cost(rows["cache_read_tokens"], rows["cache_write_tokens"], rows["cache_write_1h_tokens"], rate)
 
     def cost(self, read: Ints, write: Ints, write_1h: Ints, rate: NDArray[np.float64]) -> Ints:
         """Cost of all rows for these cached tokens at these rates."""
@@ -40,7 +40,8 @@ class Money:
             (rows["output_tokens"] - rows["reasoning_tokens"]) * rate[:, 4] + rows["reasoning_tokens"] * rate[:, 5],
         )
         # rounded part by part, as the books are, so that the empty set costs what the books say
-        return sum((np.rint(part * self.scale).astype(np.int64) for part in parts), start=rows["fee"])
+        cost: Ints = sum((np.rint(part * self.scale).astype(np.int64) for part in parts), start=rows["fee"])
+        return cost
 
     def interactive(self, reads: Reads, simulated_all: Ints, mode: NDArray[np.int8]) -> tuple[Ints, Ints, Ints]:
         """(cost as logged, cost with the prompt-cache lever, cost at batch prices) on one stream.

@@ -1,4 +1,4 @@
-"""A request after compression and routing: fewer tokens, another model's prices; what answers become is not known here."""
+"""A request after compression and routing: fewer tokens, another model's prices; what answers become is not known."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,9 +13,11 @@ from costplan.units import MICROS_PER_SECOND, SECONDS_PER_DAY
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-LOSSLESS, STRUCTURAL, FIRST_EDIT = range(3)
-"""Columns of the file of saved tokens: removed without loss, removed by structural edits too, and the first token that
-these edits touch (the length of the prompt where they touch none)."""
+TOTAL, READ, WRITE, FIRST_EDIT, SAVED_COLUMNS = 0, 1, 2, 6, 7
+"""Columns of the file of saved tokens: removed from the prompt, and how many fewer of what is left are read from and
+written to the provider's cache, without loss; the same three by structural edits too; and the first token from which on
+these make a prompt differ from what an earlier turn sent (NO_EDIT: nowhere)."""
+NO_EDIT = 2**31 - 1
 _CACHED = ("cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens")
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _DAY_US = SECONDS_PER_DAY * MICROS_PER_SECOND
@@ -48,27 +50,28 @@ class Changes:
     """Kind of prompt cache, by price key."""
     price_date_us: int | None
     saved: Path | None = None
-    """(rows of the log, 3) int32, the columns LOSSLESS, STRUCTURAL, FIRST_EDIT."""
+    """(rows of the log, SAVED_COLUMNS) int32."""
     routes: Routes | None = None
 
     def touched(self, rows: dict[str, Any], compression: int, routing: int) -> Mask:
         """Rows that are another request under these levels."""
         touched = self._routed(rows, routing)[1]
         if compression:
-            assert self.saved is not None
-            touched = touched | (_saved(self.saved)[rows["gid"]][:, compression - 1] > 0)
+            touched = touched | (self._cut(rows, compression)[:, TOTAL] > 0)
         return touched
 
     def applied(self, rows: dict[str, Any], compression: int, routing: int) -> dict[str, Any]:
-        """The rows under these levels. Cached tokens shrink as the prompt does: removed ones cost what the rest costs."""
+        """The rows under these levels."""
         rows = dict(rows)
         if compression:
-            assert self.saved is not None
-            before = rows["input_tokens"].astype(np.int64)
-            removed = np.minimum(_saved(self.saved)[rows["gid"]][:, compression - 1], before)
-            rows["input_tokens"] = before - removed
-            for name in _CACHED:
-                rows[name] = rows[name] * rows["input_tokens"] // np.maximum(before, 1)
+            saved = self._cut(rows, compression)
+            write = rows["cache_write_tokens"]
+            rows["input_tokens"] = rows["input_tokens"] - saved[:, TOTAL]
+            rows["cache_read_tokens"] = rows["cache_read_tokens"] - saved[:, READ]
+            rows["cache_write_tokens"] = write - saved[:, WRITE]
+            rows["cache_write_1h_tokens"] = (
+                rows["cache_write_1h_tokens"] * rows["cache_write_tokens"] // np.maximum(write, 1)
+            )
         if routing:
             self._route(rows, routing)
         return rows
@@ -78,6 +81,11 @@ class Changes:
         if compression < 2 or self.saved is None:
             return None
         return _saved(self.saved)[rows["gid"]][:, FIRST_EDIT].astype(np.int64)
+
+    def _cut(self, rows: dict[str, Any], compression: int) -> Ints:
+        """(n, 3) TOTAL, READ, WRITE of each row."""
+        assert self.saved is not None
+        return _saved(self.saved)[rows["gid"], 3 * (compression - 1) : 3 * compression].astype(np.int64)
 
     def _routed(self, rows: dict[str, Any], routing: int) -> tuple[Ints, Mask]:
         """(route of each row, whether it takes it)."""
