@@ -62,7 +62,7 @@ from costplan.month import Month, month_of, trusted
 from costplan.results import Plan
 from costplan.settings import AnalyzeSettings
 from costplan.units import MICROS_PER_SECOND, SECONDS_PER_DAY
-from costplan.valuation import Acting, Progress, Replays, Run, call_task, value
+from costplan.valuation import Acting, Progress, Replays, Run, call_task, shorter_of, value
 
 Item = TypeVar("Item")
 JOB_ROWS = 90_000
@@ -91,7 +91,8 @@ def analyze(
         month = _month(settings, summary, volume)
         replays = _replays(run)
         semantic = _semantic(run, replays.settings[0]) if settings.semantic == "on" else None
-        shorter = cheaper = None
+        shorter = shorter_of(run) if settings.semantic == "on" else None
+        cheaper = None
         acting = Acting(replays, semantic, shorter, cheaper)
         cache, sets, prefix = value(run, acting, tables, price_day)
         month = trusted(month, sets.by_hour.keys, sets.by_hour.column(0))

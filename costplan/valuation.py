@@ -11,8 +11,10 @@ import numpy as np
 from costplan.costing import BucketJob
 from costplan.economics import Tables
 from costplan.economics.sessions import SessionFigures
-from costplan.engine import Executor
+from costplan.engine import Executor, read_batch
 from costplan.ingest.log import Log
+from costplan.ingest.reread import prompt_jobs
+from costplan.ingest.shorten import NO_EDIT, removed, removed_joined
 from costplan.keyed import merged
 from costplan.levers.compression import Shorter
 from costplan.levers.evidence import CacheFacts, PrefixFacts, first_break_of
@@ -39,9 +41,11 @@ from costplan.levers.sets import (
     Valued,
     value_rows,
 )
+from costplan.levers.spill import PRICED
 from costplan.levers.states import Levels
-from costplan.levers.variants import Changes
+from costplan.levers.variants import FIRST_EDIT, SAVED_COLUMNS, TOTAL, Changes
 from costplan.settings import AnalyzeSettings
+from costplan.trace import TextState
 
 Progress = Callable[[str, int, int], None]
 """(stage, done, total); bytes for reading, items for the rest."""
@@ -201,3 +205,29 @@ def _hits_file(run: Run, acting: Acting) -> Path:
     path = run.work / "hits.npy"
     np.save(path, hits)
     return path
+
+
+def shorter_of(run: Run) -> Shorter:
+    """What compression takes out of the log's whole prompts; they are read a second time."""
+    log, head = run.log, run.settings.head
+    rows = [read_batch(path, 0, ("gid", "kind", "text_state")) for path in run.files("rows")]
+    whole = [part["gid"][((part["kind"] & PRICED) != 0) & (part["text_state"] == TextState.FULL)] for part in rows]
+    wanted = np.concatenate(whole).astype(np.int64)
+    if log.merged:
+        parts = [removed_joined(log, wanted, head)]
+    else:
+        parts = run.map("compression", removed, prompt_jobs(log, wanted, head, 0))
+    tokens = np.zeros((log.rows, SAVED_COLUMNS), np.int32)
+    tokens[:, FIRST_EDIT] = NO_EDIT
+    by_rung: Counter[str] = Counter()
+    for part in parts:
+        tokens[wanted[part.number]] = part.tokens
+        by_rung.update(part.by_rung)
+    path = run.work / "saved.npy"
+    np.save(path, tokens)
+    lossless, everything = tokens[:, TOTAL], tokens[:, TOTAL + 3]
+    return Shorter(
+        file=path, prompts=len(wanted), by_rung=by_rung,
+        touched=(int((lossless > 0).sum()), int((everything != lossless).sum())),
+        tokens=(int(lossless.sum(dtype=np.int64)), int((everything - lossless).sum(dtype=np.int64))),
+    )  # fmt: skip

@@ -145,8 +145,6 @@ def analyze(
     costplan analyze export.csv --map tok_in=input_tokens --map tok_out=output_tokens
     cat logs.jsonl | costplan analyze - --json - | costplan report -
     """
-    if semantic != "off":
-        raise UsageError(f"--semantic {semantic}: not in this version, it matches exact repeats", hint="--semantic off")
     check_outputs(json_, markdown)
     _check_lever(explain)
     from costplan.analyze import analyze as run

@@ -96,22 +96,35 @@ def _place(line: Ints) -> Ints:
 
 def read_prompts(job: PromptJob) -> Prompts:
     """The wanted prompts of a split."""
+    return _prompts(wanted_calls(job), job.longest)
+
+
+def wanted_calls(job: PromptJob) -> Iterator[tuple[int, Call]]:
+    """(what the caller calls it, call) of the wanted rows of a split."""
     places = zip(job.line.tolist(), job.place.tolist(), strict=True)
     wanted = dict(zip(places, job.number.tolist(), strict=True))
-    calls = read_calls(job.split, job.detected, SplitBooks(), job.head, frozenset(job.line.tolist()))
-    return _prompts(((wanted.get(key, -1), call) for key, call in _placed(calls)), job.longest)
+    for key, call in _placed(read_calls(job.split, job.detected, SplitBooks(), job.head, frozenset(job.line.tolist()))):
+        number = wanted.get(key)
+        if number is not None:
+            yield number, call
 
 
 def read_joined_prompts(log: Log, rows: Ints, head: int | None, longest: int) -> Prompts:
     """As all of `prompt_jobs` together, of any log; every record is decoded."""
+    return _prompts(joined_calls(log, rows, head), longest)
+
+
+def joined_calls(log: Log, rows: Ints, head: int | None) -> Iterator[tuple[int, Call]]:
+    """As `wanted_calls`, of any log."""
     number_of = {row: number for number, row in enumerate(rows.tolist())}
     edges = np.concatenate([[0], np.cumsum([chunk.rows for chunk in log.chunks])])
     kept = [
         first + np.delete(np.arange(chunk.rows), gone)
         for first, chunk, gone in zip(edges[:-1], log.chunks, log.dropped, strict=True)
     ]
-    calls = zip(np.concatenate(kept).tolist(), settled_calls(log, head), strict=True)
-    return _prompts(((number_of.get(row, -1), call) for row, (call, _, _, _) in calls), longest)
+    for row, (call, _, _, _) in zip(np.concatenate(kept).tolist(), settled_calls(log, head), strict=True):
+        if row in number_of:
+            yield number_of[row], call
 
 
 def _placed(calls: Iterator[tuple[int, object]]) -> Iterator[tuple[tuple[int, int], Call]]:
@@ -126,9 +139,8 @@ def _placed(calls: Iterator[tuple[int, object]]) -> Iterator[tuple[tuple[int, in
 def _prompts(calls: Iterator[tuple[int, Call]], longest: int) -> Prompts:
     found = Prompts([], [], [])
     for number, call in calls:
-        if number >= 0:
-            text = flat_text(call.messages[-1])[0]
-            found.number.append(number)
-            found.text.append(text if len(text) <= longest else "")
-            found.context.append(context_key(call))
+        text = flat_text(call.messages[-1])[0]
+        found.number.append(number)
+        found.text.append(text if len(text) <= longest else "")
+        found.context.append(context_key(call))
     return found

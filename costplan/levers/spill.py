@@ -39,6 +39,7 @@ cached tokens are in the log; its prompt cache depends on other requests (it sta
 
 _DETAIL = (
     "price_key", "rate_row", "batch_rate_row", "fee", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens",
+    "text_state",
 )  # fmt: skip
 
 

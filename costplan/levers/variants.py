@@ -16,8 +16,7 @@ Mask = NDArray[np.bool_]
 TOTAL, READ, WRITE, FIRST_EDIT, SAVED_COLUMNS = 0, 1, 2, 6, 7
 """Columns of the file of saved tokens: removed from the prompt, and how many fewer of what is left are read from and
 written to the provider's cache, without loss; the same three by structural edits too; and the first token from which on
-these make a prompt differ from what an earlier turn sent (NO_EDIT: nowhere)."""
-NO_EDIT = 2**31 - 1
+these make a prompt differ from what an earlier turn sent (2**31 - 1: nowhere)."""
 _CACHED = ("cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens")
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _DAY_US = SECONDS_PER_DAY * MICROS_PER_SECOND
