@@ -97,7 +97,7 @@ def analyze(
         cache, sets, prefix = value(run, acting, tables, price_day)
         month = trusted(month, sets.by_hour.keys, sets.by_hour.column(0))
         ladder = Ladder(
-            by_hour=sets.by_hour, by_site=sets.by_site, levels=acting.levels,
+            by_hour=sets.by_hour, by_site=sets.by_site, columns=acting.levels.columns(),
             month=Month(missing=UNPRICED) if nothing_priced(summary) else month, contract=tables.rates.contract,
             price_day=moment(price_day).date() if price_day is not None else None
         )  # fmt: skip

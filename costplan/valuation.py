@@ -13,8 +13,9 @@ from costplan.economics import Tables
 from costplan.economics.sessions import SessionFigures
 from costplan.engine import Executor, read_batch
 from costplan.ingest.log import Log
+from costplan.ingest.parse import COMPILE_FROM_BYTES
 from costplan.ingest.reread import prompt_jobs
-from costplan.ingest.shorten import NO_EDIT, removed, removed_joined
+from costplan.ingest.shorten import NO_EDIT, RemovedJob, removed, removed_joined
 from costplan.keyed import merged
 from costplan.levers.compression import Shorter
 from costplan.levers.evidence import CacheFacts, PrefixFacts, first_break_of
@@ -216,7 +217,9 @@ def shorter_of(run: Run) -> Shorter:
     if log.merged:
         parts = [removed_joined(log, wanted, head)]
     else:
-        parts = run.map("compression", removed, prompt_jobs(log, wanted, head, 0))
+        long = sum(source.size for source in log.sources) >= COMPILE_FROM_BYTES
+        jobs = [RemovedJob(job, long) for job in prompt_jobs(log, wanted, head, 0)]
+        parts = run.map("compression", removed, jobs)
     tokens = np.zeros((log.rows, SAVED_COLUMNS), np.int32)
     tokens[:, FIRST_EDIT] = NO_EDIT
     by_rung: Counter[str] = Counter()

@@ -41,8 +41,8 @@ def replaced(text: str, documents: list[tuple[Document, str]]) -> str:
 
 
 def without_trailing_blanks(text: str) -> str:
-    """No blanks before a line's end or at the text's end, except in fenced code."""
-    if " \n" not in text and "\t\n" not in text and text[-1:] not in (" ", "\t", "\n"):
+    """No blanks before a line's end, except in fenced code; those at the text's end are a token at most, and stay."""
+    if " \n" not in text and "\t\n" not in text:
         return text
     pieces: list[str] = []
     at = 0
@@ -50,12 +50,12 @@ def without_trailing_blanks(text: str) -> str:
         pieces += (_stripped_lines(text[at:start]), text[start:end])
         at = end
     pieces.append(_stripped_lines(text[at:]))
-    found = "".join(pieces)
-    return (found.rstrip(" \t\n") or text) if at < len(text) else found
+    return "".join(pieces)
 
 
 def _stripped_lines(text: str) -> str:
-    return "\n".join(line.rstrip(" \t") for line in text.split("\n"))
+    *lines, last = text.split("\n")
+    return "\n".join([*(line.rstrip(" \t") for line in lines), last])
 
 
 def long_blocks(text: str) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +30,24 @@ class Removed:
     """Tokens."""
 
 
-def removed(job: PromptJob) -> Removed:
+@dataclass(frozen=True, slots=True)
+class RemovedJob:
+    """Wanted rows of a split; `hints`: in a long log, lines that cannot get shorter are passed over undecoded."""
+
+    prompts: PromptJob
+    hints: bool
+
+
+def removed(job: RemovedJob) -> Removed:
     """What the wanted rows of a split lose."""
-    return _removed(wanted_calls(job))
+    prompts = job.prompts
+    if job.hints and prompts.split.source.kind == "lines":
+        from costplan.ingest.hints import hinted_lines
+
+        hinted = np.isin(prompts.line, np.array(sorted(hinted_lines(prompts.split)), np.int64))
+        names = ("line", "place", "number")
+        prompts = replace(prompts, **{name: getattr(prompts, name)[hinted] for name in names})
+    return _removed(wanted_calls(prompts))
 
 
 def removed_joined(log: Log, rows: Ints, head: int | None) -> Removed:

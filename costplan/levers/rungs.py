@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from costplan.costing import Keyed
 from costplan.levers import LADDER, N_SETS, Shares, climb, mask_of, shares_of, worthwhile
-from costplan.levers.states import BATCH_REST, COMPRESSION, ROUTING, SEMANTIC, STRUCTURAL, VERIFIED, Levels
+from costplan.levers.states import BATCH_REST, COMPRESSION, ROUTING, SEMANTIC, STRUCTURAL, VERIFIED
 from costplan.month import Month
 from costplan.prices.contract import Contract
 from costplan.results import After, AfterTotal, Basis, Estimate, Latency, Opportunity, Rung, unknown
@@ -125,15 +125,11 @@ class Ladder:
 
     by_hour: Keyed
     by_site: Keyed
-    levels: Levels
+    columns: NDArray[np.int64]
+    """(N_SETS,) which column holds the cost of each set of levers."""
     month: Month
     contract: Contract | None = None
     price_day: date | None = None
-
-    @cached_property
-    def columns(self) -> NDArray[np.int64]:
-        """(N_SETS,) which column holds the cost of each set of levers."""
-        return self.levels.columns()
 
     @cached_property
     def totals(self) -> list[int]:
@@ -159,7 +155,7 @@ class Ladder:
 
     def usd_month(self, weights: NDArray[Any], basis: Basis) -> Estimate:
         """A month of a weighted sum of sets."""
-        by_state = np.zeros(self.levels.states, weights.dtype)
+        by_state = np.zeros(self.by_hour.sums.shape[1], weights.dtype)
         np.add.at(by_state, self.columns, weights)
         return self.month.estimate(self.by_hour.keys, self.by_hour.sums @ by_state, basis)
 

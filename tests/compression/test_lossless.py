@@ -96,7 +96,7 @@ def test_code_references_and_broken_json_stay_as_they_are(text: str):
         ('Order: {"id": 7, "s": "a  b"} was late.', 'Order: {"id":7,"s":"a  b"} was late.'),
         ('<result>{"a": 1}</result>', '<result>{"a":1}</result>'),
         ("```json\n[\n  1,\n  2\n]\n```", "```json\n[1,2]\n```"),
-        ("one  \ntwo\t\n\n", "one\ntwo"),
+        ("one  \ntwo\t\n\n", "one\ntwo\n\n"),
         ("```python\nx = 1  \n```", "```python\nx = 1  \n```"),
     ],
 )

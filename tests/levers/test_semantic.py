@@ -16,7 +16,7 @@ def test_one_prompt_is_similar_and_two_repeat_as_the_log_says_by_hand(tmp_path: 
     assert facts["hits"] == {"exact": 2, "normalised": 1, "semantic": 1}
     assert facts["semantic"]["hits"] == 4
     assert facts["semantic"]["saved_usd_in_log"] == pytest.approx(4 * 0.0000645)
-    totals = seen.ladder.totals()
+    totals = seen.ladder.totals
     saved = totals[0] - totals[mask_of([LADDER.index("response_cache_semantic")])]
     assert saved == pytest.approx(4 * 64_500 - 1_280, abs=20)  # the cache costs what `costplan cache` says
     assert "freeze" not in to_json(seen.plan).decode()
