@@ -59,10 +59,12 @@ from costplan.levers.semantic import LONG_CHARS, Semantic, asked_of, none_of, pa
 from costplan.levers.spill import SpillJob, price_and_spill
 from costplan.levers.states import RESPONSE
 from costplan.month import Month, month_of, trusted
+from costplan.prices import PriceKey
 from costplan.results import Plan
+from costplan.routing.quality import read_quality
 from costplan.settings import AnalyzeSettings
 from costplan.units import MICROS_PER_SECOND, SECONDS_PER_DAY
-from costplan.valuation import Acting, Progress, Replays, Run, call_task, shorter_of, value
+from costplan.valuation import Acting, Progress, Replays, Run, call_task, cheaper_of, shorter_of, value
 
 Item = TypeVar("Item")
 JOB_ROWS = 90_000
@@ -81,8 +83,9 @@ def analyze(
         executor(settings.workers or usable_cores()) as pool,
     ):
         work, report = Path(folder), progress or _silent
+        quality = read_quality(settings.quality) if settings.quality else None
         log = read_log(paths, settings, _feature_settings(settings), work, pool, report)
-        run = Run(settings, log, work, pool, report)
+        run = Run(settings, log, work, pool, report, quality)
         price_day = _price_day(settings, log)
         summary, tables = _price(run, price_day)
         if settings.strict:
@@ -92,12 +95,13 @@ def analyze(
         replays = _replays(run)
         semantic = _semantic(run, replays.settings[0]) if settings.semantic == "on" else None
         shorter = shorter_of(run) if settings.semantic == "on" else None
-        cheaper = None
+        cheaper = cheaper_of(run, summary, tables, price_day) if run.quality else None
         acting = Acting(replays, semantic, shorter, cheaper)
         cache, sets, prefix = value(run, acting, tables, price_day)
         month = trusted(month, sets.by_hour.keys, sets.by_hour.column(0))
         ladder = Ladder(
             by_hour=sets.by_hour, by_site=sets.by_site, columns=acting.levels.columns(),
+            lengths={} if cheaper is None else cheaper.lengths,
             month=Month(missing=UNPRICED) if nothing_priced(summary) else month, contract=tables.rates.contract,
             price_day=moment(price_day).date() if price_day is not None else None
         )  # fmt: skip
@@ -160,7 +164,9 @@ def _price(run: Run, price_day: int | None) -> tuple[Summary, Tables]:
     kinds = _numbered([kind for chunk in log.chunks for kind in chunk.kinds])
     named = [with_model(kind, run.settings.assume_model) for kind in kinds]
     tags = _numbered([tag for chunk in log.chunks for tagset in chunk.tagsets for tag in tagset])
-    compiled = price_kinds(named, run.settings.prices)
+    quality = run.quality
+    scored = [PriceKey("", model) for model in sorted({model for _, model in quality.scores})] if quality else []
+    compiled = price_kinds(named, run.settings.prices, scored)
     run.rates.write_bytes(pickle.dumps(compiled.rates))
     policies = policies_of(compiled.rates)
     jobs: list[CostJob] = []
@@ -177,10 +183,13 @@ def _price(run: Run, price_day: int | None) -> tuple[Summary, Tables]:
             )
         )  # fmt: skip
         first += chunk.rows
-    detail = run.settings.semantic == "on"
+    detail = run.settings.semantic == "on" or quality is not None
     # a worker adds the sums of several chunks up before it hands them over
     together = max(1, JOB_ROWS * len(jobs) // max(1, first))
-    spills = [SpillJob(tuple(jobs[at : at + together]), policies, detail) for at in range(0, len(jobs), together)]
+    spills = [
+        SpillJob(tuple(jobs[at : at + together]), policies, detail, quality is not None)
+        for at in range(0, len(jobs), together)
+    ]
     summary = run.pool.reduce(price_and_spill, spills, merge_summaries, run.counting("pricing", len(spills)))
     spend = summary.groups["site"]
     by_spend = spend.keys[np.lexsort((spend.keys, -spend.column(0), -spend.column(1)))].tolist()

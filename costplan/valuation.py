@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from costplan.costing import BucketJob
+from costplan.costing import BucketJob, Summary
 from costplan.economics import Tables
 from costplan.economics.sessions import SessionFigures
 from costplan.engine import Executor, read_batch
@@ -17,6 +17,7 @@ from costplan.ingest.parse import COMPILE_FROM_BYTES
 from costplan.ingest.reread import prompt_jobs
 from costplan.ingest.shorten import NO_EDIT, RemovedJob, removed, removed_joined
 from costplan.keyed import merged
+from costplan.kinds import batch_key_of
 from costplan.levers.compression import Shorter
 from costplan.levers.evidence import CacheFacts, PrefixFacts, first_break_of
 from costplan.levers.families import FamilyJob, value_families
@@ -29,7 +30,7 @@ from costplan.levers.response_cache import (
     lookup_nanos,
     store_nanos_per_output_token,
 )
-from costplan.levers.routing import Cheaper
+from costplan.levers.routing import HIGH_RATIO, LOW_RATIO, Cheaper, Seller, decide_sites, traffic_of
 from costplan.levers.semantic import Semantic, embed_nanos
 from costplan.levers.sets import (
     KEPT_HIT,
@@ -44,7 +45,11 @@ from costplan.levers.sets import (
 )
 from costplan.levers.spill import PRICED
 from costplan.levers.states import Levels
-from costplan.levers.variants import FIRST_EDIT, SAVED_COLUMNS, TOTAL, Changes
+from costplan.levers.variants import FIRST_EDIT, NEWEST_US, SAVED_COLUMNS, TOTAL, Changes
+from costplan.prices import PriceKey
+from costplan.profiles.capabilities import Capability, capabilities
+from costplan.routing.candidates import Candidate
+from costplan.routing.decide import Quality
 from costplan.settings import AnalyzeSettings
 from costplan.trace import TextState
 
@@ -64,6 +69,7 @@ class Run:
     work: Path
     pool: Executor
     report: Progress
+    quality: Quality | None
 
     @property
     def rates(self) -> Path:
@@ -233,4 +239,28 @@ def shorter_of(run: Run) -> Shorter:
         file=path, prompts=len(wanted), by_rung=by_rung,
         touched=(int((lossless > 0).sum()), int((everything != lossless).sum())),
         tokens=(int(lossless.sum(dtype=np.int64)), int((everything - lossless).sum(dtype=np.int64))),
+    )  # fmt: skip
+
+
+def cheaper_of(run: Run, summary: Summary, tables: Tables, price_day: int | None) -> Cheaper:
+    """Which call sites go to another model of the quality table."""
+    rates, quality, settings = tables.rates, run.quality, run.settings
+    assert quality is not None
+    sellers: dict[str, Seller] = {}
+    for model in sorted({model for _, model in quality.scores}):
+        key = rates.keys.index(PriceKey("", model))
+        if key not in rates.unpriced:
+            note = rates.describe(key)
+            known = capabilities().models.get((note.provider, note.model), Capability())
+            candidate = Candidate(provider=note.provider, model=model, usd_per_mtok=0.0, capability=known)
+            sellers[note.model] = Seller(candidate, key, batch_key_of(rates, rates.keys[key]))
+    spelled = {listed: seller.candidate.model for listed, seller in sellers.items()}
+    used = [key for key in sorted(set(tables.kind_key.tolist())) if key not in rates.unpriced]
+    listed = {key: rates.describe(key).model for key in used}
+    return decide_sites(
+        traffic_of(summary, sorted(tables.site_label), len(rates.keys)), tables.site_label, rates,
+        {key: [seller for model, seller in sellers.items() if model != listed[key]] for key in used},
+        {key: spelled.get(model, model) for key, model in listed.items()}, quality,
+        time_us=NEWEST_US if price_day is None else price_day, max_loss=settings.max_loss,
+        ratio=(LOW_RATIO * settings.output_ratio, settings.output_ratio, HIGH_RATIO * settings.output_ratio),
     )  # fmt: skip

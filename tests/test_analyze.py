@@ -45,7 +45,7 @@ def rung(plan: Plan, lever: str) -> Rung:
 
 def cost(seen: Seen, *levers: str) -> int:
     """Nano-dollars of the whole log with these levers."""
-    return seen.ladder.totals()[mask_of([LADDER.index(name) for name in levers])]
+    return seen.ladder.totals[mask_of([LADDER.index(name) for name in levers])]
 
 
 def test_tiny_has_the_books_and_the_cost_that_its_readme_computes(tiny: Seen):

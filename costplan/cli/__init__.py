@@ -127,6 +127,15 @@ def analyze(
     semantic: Annotated[
         str, typer.Option(help="Matching of similar prompts; not in this version: only off.", metavar="off")
     ] = "off",
+    quality: Annotated[
+        Path | None, typer.Option(help="Scores of models by call site, for routing: .csv or .jsonl.", metavar="FILE")
+    ] = None,
+    max_loss: Annotated[
+        float | None, typer.Option(help="Share of good answers routing may lose (default 0.02).", metavar="SHARE")
+    ] = None,
+    output_ratio: Annotated[
+        float | None, typer.Option(help="Length of the cheaper model's answers over today's (default 1).", metavar="R")
+    ] = None,
     json_: Json = None,
     markdown: Markdown = None,
     explain: Explain = None,

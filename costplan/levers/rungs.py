@@ -4,8 +4,8 @@ Told in this order: what is defensible today, in physical order, then what needs
 savings of each part add up to its total. A contract turns their costs into cash.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from costplan.costing import Keyed
 from costplan.levers import LADDER, N_SETS, Shares, climb, mask_of, shares_of, worthwhile
+from costplan.levers.routing import HIGH_RATIO, LOW_RATIO
 from costplan.levers.states import BATCH_REST, COMPRESSION, ROUTING, SEMANTIC, STRUCTURAL, VERIFIED
 from costplan.month import Month
 from costplan.prices.contract import Contract
@@ -67,12 +68,12 @@ LEVERS = (
         next_experiment="clear old tool results for a share of the sessions; compare the answers with costplan gate",
     ),
     Lever(
-        rung="routing", label="routing (verified sites)", defensible=True, basis="priced",
+        rung="routing", label="routing (verified sites)", defensible=True, basis="estimated",
         effort_days=3.0,
         next_experiment="send this call site to the cheaper model for a share of its users, and watch its scores",
     ),
     Lever(
-        rung="routing", label="routing (not verified)", defensible=False, basis="priced",
+        rung="routing", label="routing (not verified)", defensible=False, basis="estimated",
         effort_days=4.0,
         next_experiment="costplan route LOG --quality FILE says how many more scored answers this call site takes",
     ),
@@ -100,6 +101,7 @@ CAN_WAIT = "if all of these calls can wait up to a day; none can is the low end"
 _PLAINER = {SEMANTIC: range(SEMANTIC), STRUCTURAL: (COMPRESSION,), ROUTING: (VERIFIED,)}
 """Levers that a wider one includes."""
 _IF = {BATCH_REST: CAN_WAIT, ROUTING: GOOD_ENOUGH}
+LENGTHS = f"if answers are {LOW_RATIO:g} to {HIGH_RATIO:g} times as long as assumed"
 CASH_NOTE = "under the contract, for the month that begins at the price date"
 SITE_NOTE = "the lever's interval, in proportion to the site's share of the saving in the log"
 MIN_SHARE = 0.0005
@@ -128,6 +130,8 @@ class Ladder:
     columns: NDArray[np.int64]
     """(N_SETS,) which column holds the cost of each set of levers."""
     month: Month
+    lengths: Mapping[int, tuple[float, float]] = field(default_factory=dict[int, tuple[float, float]])
+    """By lever whose saving hangs on how long other answers are: what is left of it if they are long, and if short."""
     contract: Contract | None = None
     price_day: date | None = None
 
@@ -166,6 +170,10 @@ class Ladder:
     def saving(self, weights: NDArray[Any], lever: int) -> Estimate:
         """A month of savings; a range where it is the user's to say whether calls can wait or answers will do."""
         saving = self.usd_month(weights, LEVERS[lever].basis)
+        if lever in self.lengths and saving.low is not None and saving.high is not None:
+            least, most = self.lengths[lever]
+            ends = [end * factor for end in (saving.low, saving.high) for factor in (least, 1.0, most)]
+            saving = replace(saving, low=min(ends), high=max(ends), level=None, basis="assumed", note=LENGTHS)
         if lever not in _IF or saving.value is None or saving.low is None or saving.high is None:
             return saving
         return replace(
@@ -330,11 +338,19 @@ def after_of(ladder: Ladder, told: Told, per_1k: Estimate, latency: Latency | No
         valued = ladder.valued
         share = 1 - valued[mask_of(levers)] / valued[0] if valued[0] else None
         cost = ladder.cost(levers, "simulated" if levers else "priced")
+        for lever in levers:
+            if lever in ladder.lengths and cost.low is not None and cost.high is not None:
+                least, most = ladder.lengths[lever]
+                saved = ladder.adding(levers[: levers.index(lever)], lever).value or 0.0
+                low, high = max(0.0, cost.low - saved * (most - 1)), cost.high + saved * (1 - least)
+                cost = replace(cost, low=low, high=high, level=None, basis="assumed", note=LENGTHS)
         open_questions = [lever for lever in levers if lever in _IF]
         if open_questions and cost.value is not None:
             none_holds = ladder.cost([lever for lever in levers if lever not in _IF], "simulated")
-            note = "; ".join(_IF[lever] for lever in open_questions)
-            cost = replace(cost, high=none_holds.high, level=None, basis="assumed", note=note)
+            note = "; ".join(
+                [*([cost.note] if cost.note == LENGTHS else []), *(_IF[lever] for lever in open_questions)]
+            )
+            cost = replace(cost, high=none_holds.high, level=None, basis="assumed", note="; ".join(notes))
         return AfterTotal(
             cost_usd_month=cost,
             cash_usd_month=ladder.cash(cost),

@@ -24,9 +24,11 @@ from costplan.costing import (
     write_sessions,
 )
 from costplan.engine import Ragged, read_batch, split_by, take, write_batches
+from costplan.keyed import Keyed, grouped
 from costplan.levers.ceiling import first_uses
 from costplan.levers.latency import bins_of, counted
 from costplan.levers.prompt_cache import LAST, Blocks, Policies, blocks_of
+from costplan.levers.variants import route_key
 from costplan.trace import Flag, TextState
 from costplan.units import MICROS_PER_SECOND, NANOS_PER_USD, SECONDS_PER_HOUR
 
@@ -51,6 +53,8 @@ class SpillJob:
     policies: Policies
     detail: bool
     """Write what it takes to price a row again, with fewer tokens or at another model."""
+    pairs: bool
+    """Sum up by call site and price, too."""
 
 
 def price_and_spill(job: SpillJob) -> Summary:
@@ -68,8 +72,20 @@ def _price_and_spill(job: CostJob, spill: SpillJob) -> Summary:
     _write_response(rows, job)
     _write_prefixes(rows, job, spill)
     summary = summarise(rows, job)
+    if spill.pairs:
+        summary.groups["pair"] = _pairs(rows)
     summary.groups |= counted(rows, rows["ok"])
     return summary
+
+
+def _pairs(rows: Rows) -> Keyed:
+    """PAIR_COLUMNS by `route_key`, of the priced calls."""
+    priced = rows["priced"]
+    columns = [
+        np.ones(len(priced), np.int64), rows["cost_price_date"], rows["input_tokens"], rows["cache_read_tokens"],
+        rows["cache_write_tokens"], rows["output_tokens"], (rows["tools_chars"] > 0).astype(np.int64),
+    ]  # fmt: skip
+    return grouped(route_key(rows["site"], rows["price_key"])[priced], np.stack(columns, axis=1)[priced])
 
 
 def _write_response(rows: Rows, job: CostJob) -> None:

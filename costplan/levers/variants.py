@@ -20,7 +20,8 @@ these make a prompt differ from what an earlier turn sent (2**31 - 1: nowhere)."
 _CACHED = ("cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens")
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _DAY_US = SECONDS_PER_DAY * MICROS_PER_SECOND
-_NEWEST = np.int64(_DAY_US * 365 * 400)
+NEWEST_US = _DAY_US * 365 * 400
+"""Later than any price."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +121,7 @@ class Changes:
     def _at_price_date(self, time_us: Ints) -> Ints:
         """The time of day of each call, on the price date."""
         if self.price_date_us is None:
-            return np.full(len(time_us), _NEWEST)
+            return np.full(len(time_us), NEWEST_US)
         return np.where(time_us >= 0, self.price_date_us + time_us % _DAY_US, self.price_date_us)
 
 

@@ -31,6 +31,12 @@ class AnalyzeSettings:
     """Whether the response cache is also simulated with answers to similar prompts."""
     max_temperature: float = 1.0
     batchable: tuple[str, ...] = ("batch", "batchable")
+    quality: Path | None = None
+    """How good models are, by call site."""
+    max_loss: float = 0.02
+    """Share of good answers that routing may lose, at the upper 95 % bound."""
+    output_ratio: float = 1.0
+    """Length of the cheaper model's answers over that of the logged ones."""
     workers: int = 0
     """0 = one per usable core; it never changes a figure."""
     day_rate: float = 800.0
