@@ -347,9 +347,7 @@ def after_of(ladder: Ladder, told: Told, per_1k: Estimate, latency: Latency | No
         open_questions = [lever for lever in levers if lever in _IF]
         if open_questions and cost.value is not None:
             none_holds = ladder.cost([lever for lever in levers if lever not in _IF], "simulated")
-            note = "; ".join(
-                [*([cost.note] if cost.note == LENGTHS else []), *(_IF[lever] for lever in open_questions)]
-            )
+            notes = [LENGTHS] * (cost.note == LENGTHS) + [_IF[lever] for lever in open_questions]
             cost = replace(cost, high=none_holds.high, level=None, basis="assumed", note="; ".join(notes))
         return AfterTotal(
             cost_usd_month=cost,
