@@ -12,6 +12,7 @@ from costplan.cli import serving
 from costplan.cli.breakeven import breakeven
 from costplan.cli.cache import cache
 from costplan.cli.gate import gate
+from costplan.cli.generate import generate
 from costplan.cli.output import check_outputs, console, output, progress
 from costplan.cli.profiles import gpus, models
 from costplan.cli.replay import replay
@@ -256,6 +257,7 @@ app.command()(breakeven)
 app.command()(replay)
 app.command()(gate)
 app.command()(cache)
+app.command()(generate)
 
 
 app.command()(gpus)
