@@ -112,7 +112,7 @@ def facts(rng: Random, about: Slots, n: int) -> list[str]:
 def answer_to(rng: Random, meaning: Meaning, n: int, opening: int) -> str:
     """An answer of `n` sentences that names what was asked; `opening` is one of its ways to begin."""
     about, ways = dict(meaning.slots), grammar()["answers"]
-    first = _sentence(rng, (ways[opening % len(ways)],), about)
+    first = _sentence(rng, (ways[opening % len(ways)],), about, true_to=1.0)
     return " ".join([first, *facts(rng, about, n - 1)])
 
 
@@ -127,14 +127,15 @@ def about_now(rng: Random) -> str:
     return pick(rng, grammar()["about_now"])
 
 
-def _sentence(rng: Random, patterns: Sequence[str], about: Slots) -> str:
+def _sentence(rng: Random, patterns: Sequence[str], about: Slots, true_to: float = 0.8) -> str:
+    """A sentence that keeps to what `about` names, or by chance to nothing of it."""
     pattern = pick(rng, patterns)
     names = _names(pattern)
     slots = _drawn(rng, names)
-    if rng.random() < 0.8:
+    if rng.random() < true_to:
         slots |= {name: about[name] for name in names if name in about and name not in _NUMBERS}
     if "noun" in names:
-        slots["noun"] = _acts()[0][about["act"] if "act" in about else pick(rng, list(_acts()[0]))][1]
+        slots["noun"] = _acts()[0][about["act"] if "act" in about else pick(rng, _words()["act"])][1]
     return _filled(pattern, slots)
 
 
@@ -147,22 +148,28 @@ def _drawn(rng: Random, names: Sequence[str]) -> Slots:
     """Words for slots; a second thing, kind or aspect is not the first."""
     slots: Slots = {}
     for name in names:
-        if name in _NUMBERS:
-            low, high = _NUMBERS[name]
-            slots[name] = str(low + below(rng, high - low + 1))
-        elif name in _LISTS:
-            words = grammar()[_LISTS[name]]
-            at = below(rng, len(words))
-            slots[name] = words[at + 1 - len(words)] if words[at] == slots.get(name[:-1]) else words[at]
-        elif name == "act":
-            slots[name] = pick(rng, _verbs())
+        words = _words().get(name)
+        if words is not None:
+            at = int(rng.random() * len(words))
+            word = words[at]
+            slots[name] = words[at - 1] if word == slots.get(name[:-1]) else word
     return slots
 
 
 @cache
-def _verbs() -> list[str]:
-    return list(_acts()[0])
+def _words() -> dict[str, list[str]]:
+    """What may stand in each slot."""
+    words = {name: grammar()[listed] for name, listed in _LISTS.items()}
+    numbers = {name: [str(n) for n in range(low, high + 1)] for name, (low, high) in _NUMBERS.items()}
+    return words | numbers | {"act": list(_acts()[0])}
 
 
 def _filled(pattern: str, slots: Slots) -> str:
-    return _ARTICLE.sub(r"\1n ", pattern.format_map(slots))
+    text = pattern.format_map(slots)
+    return _ARTICLE.sub(r"\1n ", text) if _has_article(pattern) else text
+
+
+@cache
+def _has_article(pattern: str) -> bool:
+    """Whether an article stands before a slot, which may begin with a vowel."""
+    return "a {" in pattern.lower()
