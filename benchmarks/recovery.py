@@ -2,7 +2,7 @@
 
     python -m benchmarks.recovery [--scenarios support-desk,chat-app] [--seeds 5] [--requests N] [--out recovery.json]
 
-The truth of a lever is its planted saving by itself (`costplan generate --truth`), scaled from the log's days to a month.
+The truth of a lever is its planted saving by itself (`costplan generate --truth`), from the days of the log to a month.
 It is compared twice: with what is planted in this very log, and with the mean over all seeds, which is nearer to what
 the product would save in another month.
 """

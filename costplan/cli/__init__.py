@@ -138,6 +138,7 @@ def analyze(
     costplan analyze logs.jsonl
     costplan analyze "logs/*.jsonl.gz" --json plan.json --markdown report.md
     costplan analyze big.jsonl --head 5000
+    costplan analyze my-product.yaml --price-date 2026-11-23
     costplan analyze export.csv --map tok_in=input_tokens --map tok_out=output_tokens
     cat logs.jsonl | costplan analyze - --json - | costplan report -
     """
@@ -145,9 +146,13 @@ def analyze(
         raise UsageError(f"--semantic {semantic}: not in this version, it matches exact repeats", hint="--semantic off")
     check_outputs(json_, markdown)
     from costplan.analyze import analyze as run
+    from costplan.scenario import find_scenario, is_scenario
+    from costplan.scenario.estimate import estimate
     from costplan.settings import AnalyzeSettings, resolve
 
     settings, origins = resolve(AnalyzeSettings, _given(context))
+    if len(logs) == 1 and is_scenario(logs[0]):
+        return _show(estimate(find_scenario(logs[0]), settings.price_date), json_, markdown, verbose)
     with progress(quiet) as bar:
         plan = run(logs, settings, origins, bar)
     for assumption in plan.assumptions:
@@ -272,13 +277,17 @@ def _given(context: typer.Context) -> dict[str, Any]:
 def _show(plan: Any, json_: str | None, markdown: str | None, verbose: bool) -> None:
     """JSON and Markdown where asked for; the terminal report unless one of them took stdout."""
     from costplan.report import render_markdown, render_terminal
+    from costplan.report.scenario import scenario_report
     from costplan.results import to_json
 
     if json_:
         output(json_, to_json(plan))
     if markdown:
-        output(markdown, render_markdown(plan).encode())
-    if "-" not in (json_, markdown):
+        told = scenario_report(plan)
+        output(markdown, (f"```text\n{told}\n```\n" if told else render_markdown(plan)).encode())
+    if "-" not in (json_, markdown) and plan.scenario is not None:
+        typer.echo(scenario_report(plan))
+    elif "-" not in (json_, markdown):
         render_terminal(plan, console(), verbose=verbose)
 
 

@@ -12,15 +12,15 @@ PARAGRAPH = 4
 """Sentences: a few hundred characters."""
 SENTENCE_TOKENS = 16.5
 """Mean of the sentences of profiles/grammar.yaml in o200k_base; only the size of a text hangs on it, no count."""
-_RECORD_TOKENS = {True: 78.0, False: 47.0}
-"""Of one record printed over many lines, and on one."""
+RECORD_TOKENS = 78.0
+"""Of one record, printed over many lines."""
 
 
 def document(rng: Random, about: Slots, tokens: int, padding: Padding) -> tuple[str, str]:
     """(as sent, without padding) about so many tokens of it; empty where there is no room for a sentence."""
     kind = rng.random(), rng.random(), rng.random()
     if kind[0] < padding.json:
-        n = max(1, round(tokens / _RECORD_TOKENS[True]))
+        n = max(1, round(tokens / RECORD_TOKENS))
         records = [record(rng, about) for _ in range(n)]
         return f"Data:\n{pretty(records)}", f"Data:\n{compact(records)}"
     sentences = round(tokens / SENTENCE_TOKENS)

@@ -8,7 +8,7 @@ from typing import Any
 
 from costplan.generate import language
 from costplan.generate.calls import REPEATS, Call, Conversation, Kind, Site, Turn
-from costplan.generate.documents import SENTENCE_TOKENS, compact, document, pretty, record
+from costplan.generate.documents import RECORD_TOKENS, SENTENCE_TOKENS, compact, document, pretty, record
 from costplan.generate.draws import below, exponential, geometric, lognormal, often, pick, stream, weighted, zipf
 from costplan.scenario.spec import LogSpec
 
@@ -126,10 +126,13 @@ class Session:
         return turn
 
     def _next_turn(self, talk: Conversation) -> Turn:
-        meaning = language.fresh(self.rng, 1)
-        text = language.follow_up(self.rng, meaning)
+        spec, meaning = talk.site.spec, language.fresh(self.rng, 1)
+        question = language.follow_up(self.rng, meaning)
+        room = lognormal(self.rng, spec.turn_tokens.value, spec.input_cv) - 2 * SENTENCE_TOKENS
+        text, clean = document(self.rng, {}, round(room), spec.padding) if room > 0 else ("", "")
+        text, clean = (f"{each}\n\n{question}" if each else question for each in (text, clean))
         turn = Turn(
-            kind="follow_up", text=text, clean=text, spelling=text, tokens=0, clean_tokens=0, level=1, meaning=meaning
+            kind="follow_up", text=text, clean=clean, spelling=text, tokens=0, clean_tokens=0, level=1, meaning=meaning
         )
         _count(turn, talk.site)
         talk.say({"role": "user", "content": text}, text, turn.tokens, turn.clean_tokens)
@@ -139,7 +142,8 @@ class Session:
         """What the tool returned that the model has just called; the same call gives the same result."""
         site, asked = talk.site, talk.messages[-1]["tool_calls"][0]
         rng = stream(self.seed, "result", asked["function"]["name"], asked["function"]["arguments"])
-        records = [record(rng, {}) for _ in range(1 + below(rng, 6))]
+        rows = round(lognormal(rng, site.spec.turn_tokens.value, site.spec.input_cv) / RECORD_TOKENS)
+        records = [record(rng, {}) for _ in range(max(1, rows))]
         clean = compact(records)
         text = pretty(records) if rng.random() < site.spec.padding.json else clean
         turn = Turn(kind="step", text=text, clean=clean, spelling=text, tokens=0, clean_tokens=0, level=1, meaning=None)

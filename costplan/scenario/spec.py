@@ -21,6 +21,7 @@ class Range:
 
 
 ZERO, ONE = Range(0.0, 0.0, 0.0), Range(1.0, 1.0, 1.0)
+_TURN = Range(20.0, 20.0, 20.0)
 _NEEDED = object()
 
 
@@ -113,6 +114,7 @@ class CallSpec:
     agent: bool = _key("a conversation of tool calls and their results", False)
     loops: float = _share("of an agent's tool calls that repeat the one before", 0.0)
     tools: int = _key("tool definitions within prefix_tokens", 0, low=0, high=100)
+    turn_tokens: Range = _key("tokens of each further question, or tool result, of a conversation (mean)", _TURN, low=1)
     think_s: float = _key("seconds between an answer and the next call (mean)", 60.0, low=0)
     input_cv: float = _key("spread of the prompt's own tokens: standard deviation over mean", 0.4, low=0, high=5)
     output_cv: float = _key("spread of the answer's tokens", 0.4, low=0, high=5)
