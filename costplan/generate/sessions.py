@@ -80,7 +80,8 @@ class Session:
             turn = self._asked(site, meaning, below(rng, language.wordings(meaning.level)))
             if rng.random() < spec.about_now:
                 turn.about_now = True
-                turn.text, turn.clean = (f"{text} {language.about_now(rng)}" for text in (turn.text, turn.clean))
+                now = language.about_now(rng)
+                turn.text, turn.clean = f"{turn.text} {now}", f"{turn.clean} {now}"
                 turn.spelling = turn.text
                 _count(turn, site)
         earlier.append(turn)

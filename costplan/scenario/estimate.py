@@ -72,7 +72,8 @@ _LEVERS = (
     ),
     _Lever(
         rung="prompt_cache", label="prompt cache of the stated prefix",
-        summary="read while an earlier call keeps it warm", missing="no prefix is stated that is long enough, or its reads cost no less", effort_days=1.0,
+        summary="read while an earlier call keeps it warm", effort_days=1.0,
+        missing="no prefix is stated that is long enough, or its reads cost no less",
         experiment="put what never changes first, and mark its end",
     ),
     _Lever(

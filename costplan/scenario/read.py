@@ -17,9 +17,9 @@ _YAML = (".yaml", ".yml")
 
 
 def is_scenario(path: str) -> bool:
-    """Whether a file is YAML with a `scenario` key: what `analyze` takes for a product instead of a log."""
+    """Whether `analyze` takes this for a product instead of a log: YAML with a `scenario` key, or a shipped name."""
     if Path(path).suffix.lower() not in _YAML:
-        return False
+        return not Path(path).exists() and _shipped(path).is_file()
     try:
         return re.search(r"^scenario[ \t]*:", Path(path).read_text("utf-8-sig"), re.M) is not None
     except (OSError, UnicodeDecodeError):
@@ -28,13 +28,17 @@ def is_scenario(path: str) -> bool:
 
 def find_scenario(name: str) -> Path:
     """The file of that name, else the shipped scenario. Raises CostplanError with the names there are."""
+    shipped = _shipped(name)
     if Path(name).exists() or "/" in name or Path(name).suffix.lower() in _YAML:
         return Path(name)
-    shipped = profile_path("scenarios", f"{name}.yaml")
     if not shipped.is_file():
         names = [path.stem for path in shipped.parent.glob("*.yaml")]
         raise CostplanError(f"{name}: no such file, and no such shipped scenario", hint=nearest(name, names))
     return shipped
+
+
+def _shipped(name: str) -> Path:
+    return profile_path("scenarios", f"{Path(name).name}.yaml")
 
 
 def with_requests(scenario: Scenario, requests: str | None) -> Scenario:
