@@ -43,6 +43,10 @@ Json = Annotated[str | None, typer.Option("--json", help="Also write plan.json t
 Markdown = Annotated[
     str | None, typer.Option(help="Also write the long report to FILE as Markdown; - is stdout.", metavar="FILE")
 ]
+Explain = Annotated[
+    str | None,
+    typer.Option(help="Show what is behind one lever instead: method, evidence, money, risk.", metavar="LEVER"),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every price and assumption used, and its origin.")]
 
@@ -126,6 +130,7 @@ def analyze(
     ] = "off",
     json_: Json = None,
     markdown: Markdown = None,
+    explain: Explain = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes (default: one per core); they never change a figure.", metavar="N")
     ] = None,
@@ -145,26 +150,22 @@ def analyze(
     if semantic != "off":
         raise UsageError(f"--semantic {semantic}: not in this version, it matches exact repeats", hint="--semantic off")
     check_outputs(json_, markdown)
-    from costplan.analyze import analyze as run
-    from costplan.scenario import find_scenario, is_scenario
-    from costplan.scenario.estimate import estimate
+    _check_lever(explain)
     from costplan.settings import AnalyzeSettings, resolve
 
     settings, origins = resolve(AnalyzeSettings, _given(context))
-    if len(logs) == 1 and is_scenario(logs[0]):
-        return _show(estimate(find_scenario(logs[0]), settings.price_date), json_, markdown, verbose)
-    with progress(quiet) as bar:
-        plan = run(logs, settings, origins, bar)
+    plan = _planned(logs, settings, origins, quiet)
     for assumption in plan.assumptions:
         if assumption.note:
             _say("warning", assumption.note)
-    _show(plan, json_, markdown, verbose)
+    _show(plan, json_, markdown, verbose, explain)
 
 
 @app.command()
 def report(
     plan: Annotated[str, typer.Argument(help="A plan.json written by analyze --json; - is stdin.", metavar="PLAN")],
     markdown: Markdown = None,
+    explain: Explain = None,
     verbose: Verbose = False,
 ) -> None:
     """Show a saved plan again; nothing is recomputed.
@@ -172,8 +173,10 @@ def report(
     \b
     costplan report plan.json
     costplan report plan.json --markdown report.md
+    costplan report plan.json --explain prompt-cache
     """
     check_outputs(None, markdown)
+    _check_lever(explain)
     import msgspec
 
     from costplan.results import plan_from_json
@@ -185,7 +188,7 @@ def report(
         raise CostplanError(f"{plan}: {error.strerror}", hint=hint) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CostplanError(f"{'stdin' if plan == '-' else plan}: not a plan: {error}", hint=hint) from None
-    _show(document, None, markdown, verbose)
+    _show(document, None, markdown, verbose, explain)
 
 
 @app.command()
@@ -274,20 +277,46 @@ def _given(context: typer.Context) -> dict[str, Any]:
     return {name.rstrip("_"): value for name, value in context.params.items()}
 
 
-def _show(plan: Any, json_: str | None, markdown: str | None, verbose: bool) -> None:
-    """JSON and Markdown where asked for; the terminal report unless one of them took stdout."""
-    from costplan.report import render_markdown, render_terminal
-    from costplan.report.scenario import scenario_report
+def _planned(logs: list[str], settings: Any, origins: dict[str, str], quiet: bool) -> Any:
+    """The plan of logs, or of the one scenario that stands in for them."""
+    from costplan.analyze import analyze as run
+    from costplan.scenario import is_scenario
+
+    if len(logs) == 1 and is_scenario(logs[0]):
+        from costplan.scenario.estimate import estimate
+
+        return estimate(logs[0], settings.price_date)
+    with progress(quiet) as bar:
+        return run(logs, settings, origins, bar)
+
+
+def _check_lever(name: str | None) -> None:
+    if name is None:
+        return
+    from difflib import get_close_matches
+
+    from costplan.report import METHODS
+
+    known = [lever.replace("_", "-") for lever in METHODS]
+    if name.replace("_", "-") not in known:
+        near = get_close_matches(name, known, 1, 0.4) or known
+        raise UsageError(f"--explain {name}: no such lever", hint=f"--explain {' or '.join(near)}")
+
+
+def _show(plan: Any, json_: str | None, markdown: str | None, verbose: bool, explain: str | None) -> None:
+    """JSON and Markdown where asked for; the terminal report, or a lever's, unless one of them took stdout."""
+    from costplan.report import render_explain, render_markdown, render_terminal
     from costplan.results import to_json
 
     if json_:
         output(json_, to_json(plan))
     if markdown:
-        told = scenario_report(plan)
-        output(markdown, (f"```text\n{told}\n```\n" if told else render_markdown(plan)).encode())
-    if "-" not in (json_, markdown) and plan.scenario is not None:
-        typer.echo(scenario_report(plan))
-    elif "-" not in (json_, markdown):
+        output(markdown, render_markdown(plan).encode())
+    if "-" in (json_, markdown):
+        return
+    if explain:
+        render_explain(plan, explain.replace("-", "_"), console())
+    else:
         render_terminal(plan, console(), verbose=verbose)
 
 

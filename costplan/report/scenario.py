@@ -1,16 +1,13 @@
 """The report of a product that has no log: its calls, its cost, what arithmetic says of the levers."""
 
-from costplan.report.numbers import count, interval, mark, money, percent, plain, saving
+from costplan.report.numbers import interval, mark, money, percent, plain, saving
 from costplan.results import Estimate, Plan, Rung, ScenarioFacts
 
 LEGEND = "? assumed   [low … high]~ a plausible range: every figure of the scenario at its low, or high, end"
 
 
-def scenario_report(plan: Plan) -> str:
-    """Plain lines; empty for the plan of a log."""
-    facts = plan.scenario
-    if facts is None:
-        return ""
+def scenario_report(plan: Plan, facts: ScenarioFacts) -> str:
+    """Plain lines of at most 120 cells, but for names and commands that are longer."""
     models = ", ".join(plain(model, 30) for model in sorted({call.model for call in facts.calls}))
     day = f" · prices of {plan.baseline.price_date}" if plan.baseline.price_date else ""
     lines = [f"{plain(facts.name, 60)}   {len(facts.calls)} calls · {models}{day}"]
@@ -32,13 +29,13 @@ def _money(plan: Plan, facts: ScenarioFacts) -> list[str]:
 
 
 def _calls(facts: ScenarioFacts) -> list[str]:
-    lines = [f"{'Call':<24}{'a month':>15}{'':26}{'calls a month':>14}  share  prompts' part  a call"]
+    lines = [f"{'Call':<24}{'a month':>15}{'':28}share  prompts' part   a call"]
     for call in facts.calls:
         spread = f"{mark(call.cost_usd_month)} {_spread(call.cost_usd_month)}"
         lines.append(
-            f"  {plain(call.name, 21):<22}{money(call.cost_usd_month.value):>15} {spread:<25}"
-            f"{count(call.requests_month.value or 0):>14}{percent(call.share):>7}{percent(call.input_share):>14}  "
-            f"{money(call.per_call.value)} {mark(call.per_call)} {_spread(call.per_call)}".rstrip()
+            f"  {plain(call.name, 21):<22}{money(call.cost_usd_month.value):>15} {spread:<26}{percent(call.share):>6}"
+            f"{percent(call.input_share):>15}   {money(call.per_call.value)} {mark(call.per_call)} "
+            f"{_spread(call.per_call)}".rstrip()
         )
     return [*lines, f"First  {plain(facts.first, 200)}"]
 

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from costplan.report import facts, numbers
 from costplan.report.numbers import plain
-from costplan.report.screen import put
+from costplan.report.scenario import scenario_report
+from costplan.report.screen import hang, put
 from costplan.results import AfterTotal, Estimate, GroupRow, Plan, Rung
 from costplan.units import plural
 
@@ -27,6 +28,8 @@ _Row = tuple[list[str], str, str]
 
 def render_terminal(plan: Plan, console: Console, *, verbose: bool = False) -> None:
     """Prints the report; the most useful next command is the last line. `verbose` adds prices and assumptions."""
+    if plan.scenario is not None:
+        return put(console, Text(scenario_report(plan, plan.scenario)))
     _head(plan, console)
     _ladder(plan, console)
     _first(plan, console)
@@ -60,7 +63,7 @@ def _head(plan: Plan, console: Console) -> None:
     if len(plan.warnings) > _WARNINGS:
         notes.append(f"{len(plan.warnings) - _WARNINGS} more warnings stand in the JSON and Markdown reports.")
     for note in filter(None, notes):
-        _hang(console, Text("! ", "yellow"), Text(plain(note, 400), "yellow"))
+        hang(console, Text("! ", "yellow"), Text(plain(note, 400), "yellow"))
     console.print()
 
 
@@ -154,10 +157,10 @@ def _money(plan: Plan, console: Console) -> None:
     """What a unit costs; top call sites and models, side by side where there is room."""
     unit = " · ".join(f"{numbers.money(cost.value)} per {name}" for name, cost in facts.unit_costs(plan))
     if unit:
-        _hang(console, Text("Unit   ", "bold"), Text(unit))
+        hang(console, Text("Unit   ", "bold"), Text(unit))
     latency = facts.latency(plan)
     if latency:
-        _hang(console, Text("Latency  ", "bold"), Text(latency))
+        hang(console, Text("Latency  ", "bold"), Text(latency))
     if unit and not latency:  # with both there is no line left on the screen for a blank one
         console.print()
     groups = (("Call sites", plan.unit_economics.by_call_site), ("Models", plan.unit_economics.by_model))
@@ -205,7 +208,7 @@ def _books(plan: Plan, console: Console) -> None:
     sources = facts.mixes(books)
     lines += ["   ".join(sources)] if sum(map(cell_len, sources)) + 10 <= console.width else sources
     for number, line in enumerate(filter(None, lines)):
-        _hang(console, Text("Books  " if number == 0 else "       ", "bold"), Text(plain(line, 240), "dim"))
+        hang(console, Text("Books  " if number == 0 else "       ", "bold"), Text(plain(line, 240), "dim"))
 
 
 def _origins(plan: Plan, console: Console) -> None:
@@ -214,12 +217,12 @@ def _origins(plan: Plan, console: Console) -> None:
         rates = ", ".join(f"{unit} {numbers.money(rate)}" for unit, rate in price.rates.items())
         model = f"{price.provider}/{price.model}" + (f" ({price.tier})" if price.tier else "")
         source = " ".join(filter(None, (price.source, price.effective, *price.notes)))
-        _hang(console, Text("Price  ", "bold"), Text(plain(f"{model}: {rates}; {source}", 400), "dim"))
+        hang(console, Text("Price  ", "bold"), Text(plain(f"{model}: {rates}; {source}", 400), "dim"))
     for item in plan.assumptions:
         text = plain("; ".join(filter(None, (f"{item.name} = {item.value}", item.note))), 240) + plain(
             f" ({item.origin})", 80
         )
-        _hang(console, Text("Assume ", "bold"), Text(text, "dim"))
+        hang(console, Text("Assume ", "bold"), Text(text, "dim"))
 
 
 def _print_rows(console: Console, rows: list[_Row], right: tuple[int, ...], accent: int = 1, indent: int = 6) -> None:
@@ -237,17 +240,8 @@ def _print_rows(console: Console, rows: list[_Row], right: tuple[int, ...], acce
             line.append(gap + cell + "  " if index in right else cell + gap + "  ", colour)
         quiet = Text(note, "" if style == "bold" else "dim")
         if beside and note:
-            _hang(console, line, quiet)
+            hang(console, line, quiet)
         else:
             put(console, line)
             if note:
                 put(console, Padding(quiet, (0, 0, 0, indent)))
-
-
-def _hang(console: Console, label: Text, body: Text) -> None:
-    """The body beside its label, its further lines below its own start."""
-    grid = Table.grid()
-    grid.add_column(no_wrap=True, width=cell_len(label.plain))
-    grid.add_column(overflow="fold")
-    grid.add_row(label, body)
-    put(console, grid)

@@ -34,7 +34,7 @@ from costplan.results import (
 )
 from costplan.scenario.arithmetic import ENDS, N_LEVERS, End, Priced, grown, priced, prompt_tokens, sessions_month
 from costplan.scenario.money import PARTS, Rates, rates_of
-from costplan.scenario.read import read_scenario
+from costplan.scenario.read import find_scenario, read_scenario
 from costplan.scenario.spec import CallSpec, Range, Scenario
 from costplan.units import HOURS_PER_MONTH, NANOS_PER_USD, TOKENS_PER_MTOK
 
@@ -88,11 +88,12 @@ _UNTOLD = (
 )
 
 
-def estimate(path: Path, price_date: date | None) -> Plan:
-    """The plan; its level is never a confidence level: all figures are assumed.
+def estimate(name: str, price_date: date | None) -> Plan:
+    """The plan of a file or a shipped scenario; its level is never a confidence level: all figures are assumed.
 
     Raises CostplanError for mistakes in the file, and where no price day is given by it or the caller.
     """
+    path = find_scenario(name)
     scenario = read_scenario(path)
     day = price_date or scenario.price_date
     if day is None and not {call.model for call in scenario.calls} <= scenario.prices.keys():
@@ -108,7 +109,7 @@ def estimate(path: Path, price_date: date | None) -> Plan:
         (_call_cost(case, call) for call in scenario.calls), key=lambda row: -(row.cost_usd_month.value or 0)
     )
     return Plan(
-        inputs=[Input(path=str(path), format="scenario", lines=data.count(b"\n"), bytes=len(data), sha256=digest)],
+        inputs=[Input(path=name, format="scenario", lines=data.count(b"\n"), bytes=len(data), sha256=digest)],
         ingest=_no_books(), baseline=_baseline(case, day), unit_economics=_units(case, calls),
         ladder=_rungs(case, counted), opportunities=_opportunities(case, counted),
         after=After(defensible=_after(case, []), potential=_after(case, counted)),

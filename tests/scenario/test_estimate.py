@@ -28,12 +28,12 @@ MONTH_DAYS = 730 / 24
 def planned(tmp_path: Path, text: str, day: date | None = DAY) -> Any:
     path = tmp_path / "s.yaml"
     path.write_text("scenario: s\n" + text)
-    return estimate(path, day)
+    return estimate(str(path), day)
 
 
 def test_the_writing_assistant_costs_what_the_claim_says() -> None:
     """4 calls x 800 tokens x $0.03 / 1000 = $0.096 a user and day; x 1M users x 730/24 days = $2.92M."""
-    plan = estimate(find_scenario("writing-assistant"), None)
+    plan = estimate("writing-assistant", None)
     assert plan.unit_economics.per_user_day.value == pytest.approx(0.096)
     assert plan.baseline.cost_usd_month.value == pytest.approx(96_000 * MONTH_DAYS)
     assert plan.baseline.requests == round(4e6 * MONTH_DAYS)
@@ -41,7 +41,7 @@ def test_the_writing_assistant_costs_what_the_claim_says() -> None:
 
 def test_at_one_price_two_calls_tie_and_at_two_prices_the_draft_comes_first() -> None:
     """350, 900 and 900 tokens at $5; or 1.0 + 2.25, 2.5 + 6.0 and 4.0 + 1.5 thousandths of a dollar at $5 and $15."""
-    flat, split = (estimate(find_scenario(f"productivity-app{name}"), None) for name in ("", "-split"))
+    flat, split = (estimate(f"productivity-app{name}", None) for name in ("", "-split"))
     assert flat.baseline.cost_usd_month.value == pytest.approx(400_000, rel=1e-4)
     assert flat.scenario.first.startswith("draft and summarise cost the same, 42% each")
     assert [(call.name, round(1e5 * call.per_call.value)) for call in split.scenario.calls] == [
@@ -150,7 +150,7 @@ def test_the_estimate_of_a_generated_product_is_near_its_log(tmp_path: Path) -> 
     """The scenario's arithmetic, and the sum over the lines of the log that is generated from it."""
     text = find_scenario("document-search").read_text().replace("requests: 6000", "requests: 1500")
     truth = generated(tmp_path, text).truth
-    plan = estimate(tmp_path / "scenario.yaml", date.fromisoformat(truth["price_date"]))
+    plan = estimate(str(tmp_path / "scenario.yaml"), date.fromisoformat(truth["price_date"]))
     per_call = truth["baseline"]["usd"] / truth["requests"]
     assert plan.unit_economics.per_request.value == pytest.approx(per_call, rel=0.1)
     low, high = plan.unit_economics.per_request.low, plan.unit_economics.per_request.high
@@ -174,7 +174,10 @@ def test_the_report_reads_as_reviewed(run: Run, golden: Callable[[str, str], Non
     golden(f"scenario/{name}.txt", ran.out)
 
 
-def test_the_document_is_a_plan_and_is_shown_again_by_report(run: Run, tmp_path: Path) -> None:
+def test_the_document_is_a_plan_and_is_shown_again_by_report(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     file = tmp_path / "plan.json"
     shown = run("analyze", "chat-app", "--price-date", "2026-11-20", "--json", str(file), "-q").out
     jsonschema.Draft202012Validator(json_schema("plan")).validate(json.loads(file.read_bytes()))
