@@ -12,6 +12,7 @@ from costplan.cli import serving
 from costplan.cli.breakeven import breakeven
 from costplan.cli.cache import cache
 from costplan.cli.gate import gate
+from costplan.cli.generate import generate
 from costplan.cli.output import check_outputs, console, output, progress
 from costplan.cli.profiles import gpus, models
 from costplan.cli.replay import replay
@@ -151,17 +152,16 @@ def analyze(
     costplan analyze logs.jsonl
     costplan analyze "logs/*.jsonl.gz" --json plan.json --markdown report.md
     costplan analyze big.jsonl --head 5000
+    costplan analyze my-product.yaml --price-date 2026-11-23
     costplan analyze export.csv --map tok_in=input_tokens --map tok_out=output_tokens
     cat logs.jsonl | costplan analyze - --json - | costplan report -
     """
     check_outputs(json_, markdown)
     _check_lever(explain)
-    from costplan.analyze import analyze as run
     from costplan.settings import AnalyzeSettings, resolve
 
     settings, origins = resolve(AnalyzeSettings, _given(context))
-    with progress(quiet) as bar:
-        plan = run(logs, settings, origins, bar)
+    plan = _planned(logs, settings, origins, quiet)
     for assumption in plan.assumptions:
         if assumption.note:
             _say("warning", assumption.note)
@@ -272,6 +272,7 @@ app.command()(breakeven)
 app.command()(replay)
 app.command()(gate)
 app.command()(cache)
+app.command()(generate)
 
 
 app.command()(gpus)
@@ -281,6 +282,19 @@ app.command()(models)
 def _given(context: typer.Context) -> dict[str, Any]:
     """What the command line gave, under the names of the settings; `resolve` takes the ones it knows."""
     return {name.rstrip("_"): value for name, value in context.params.items()}
+
+
+def _planned(logs: list[str], settings: Any, origins: dict[str, str], quiet: bool) -> Any:
+    """The plan of logs, or of the one scenario that stands in for them."""
+    from costplan.analyze import analyze as run
+    from costplan.scenario import is_scenario
+
+    if len(logs) == 1 and is_scenario(logs[0]):
+        from costplan.scenario.estimate import estimate
+
+        return estimate(logs[0], settings.price_date)
+    with progress(quiet) as bar:
+        return run(logs, settings, origins, bar)
 
 
 def _check_lever(name: str | None) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from costplan.report import facts, numbers
 from costplan.report.numbers import markdown_text
+from costplan.report.scenario import scenario_report
 from costplan.results import AfterTotal, Estimate, GroupRow, Plan
 
 _TOP = 10
@@ -15,6 +16,8 @@ _LEGEND = (
 
 def render_markdown(plan: Plan) -> str:
     """Sections from the answer down to the assumptions; every log string is escaped."""
+    if plan.scenario is not None:
+        return f"```text\n{scenario_report(plan, plan.scenario)}\n```\n"
     blocks = ["# costplan report", *_answer(plan)]
     for title, section in _SECTIONS:
         body = section(plan)

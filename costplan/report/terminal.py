@@ -11,6 +11,7 @@ from rich.text import Text
 
 from costplan.report import facts, numbers
 from costplan.report.numbers import plain
+from costplan.report.scenario import scenario_report
 from costplan.report.screen import hang, put
 from costplan.results import AfterTotal, Estimate, GroupRow, Plan, Rung
 from costplan.units import plural
@@ -27,6 +28,8 @@ _Row = tuple[list[str], str, str]
 
 def render_terminal(plan: Plan, console: Console, *, verbose: bool = False) -> None:
     """Prints the report; the most useful next command is the last line. `verbose` adds prices and assumptions."""
+    if plan.scenario is not None:
+        return put(console, Text(scenario_report(plan, plan.scenario)))
     _head(plan, console)
     _ladder(plan, console)
     _first(plan, console)

@@ -310,6 +310,38 @@ class Reconcile(msgspec.Struct, frozen=True, kw_only=True):
     note: str
 
 
+class CallCost(msgspec.Struct, frozen=True, kw_only=True):
+    """One call of the product."""
+
+    name: str
+    model: str
+    requests_month: Estimate
+    cost_usd_month: Estimate
+    per_call: Estimate
+    share: float
+    """Of the product's cost, at the stated values."""
+    input_share: float
+    """Of the call's cost: prompt tokens; the rest are answers."""
+
+
+class ScenarioFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A product that has no log: every figure is assumed and has a range."""
+
+    name: str
+    about: str
+    source: str
+    claim: str
+    asks: list[str]
+    calls: list[CallCost]
+    """Dearest first."""
+    first: str
+    """Which call to look at first, and why."""
+    sessions_month: Estimate
+    per_user_month: Estimate
+    in_12_months: Estimate
+    """A month's cost after twelve months of the stated growth."""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     schema: Literal["costplan/plan/1"] = PLAN_SCHEMA
     inputs: list[Input]
@@ -322,6 +354,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     after: After
     assumptions: list[Assumption]
     prices: list[PriceUsed]
+    scenario: ScenarioFacts | None = None
+    """For a product without a log: what the plan was computed from."""
     warnings: list[str] = []
     """One sentence each, most important first; shown above the figures they concern."""
 
