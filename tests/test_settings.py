@@ -28,6 +28,9 @@ SPELLINGS: dict[str, tuple[str, Any]] = {
     "capacity": ("100_000", 100_000),
     "max_temperature": ("0.7", 0.7),
     "batchable": ("nightly, report", ("nightly", "report")),
+    "quality": ("scores.csv", Path("scores.csv")),
+    "max_loss": ("0.05", 0.05),
+    "output_ratio": ("0.8", 0.8),
     "workers": ("2", 2),
     "day_rate": ("950", 950.0),
 }
