@@ -121,8 +121,8 @@ def analyze(
         float | None, typer.Option(help="USD an engineer's day costs, for paybacks (default 800).", metavar="USD")
     ] = None,
     semantic: Annotated[
-        str, typer.Option(help="Matching of similar prompts; not in this version: only off.", metavar="off")
-    ] = "off",
+        str | None, typer.Option(help="Also serve prompts that are alike: on or off (default off).", metavar="on|off")
+    ] = None,
     json_: Json = None,
     markdown: Markdown = None,
     workers: Annotated[
@@ -140,8 +140,6 @@ def analyze(
     costplan analyze export.csv --map tok_in=input_tokens --map tok_out=output_tokens
     cat logs.jsonl | costplan analyze - --json - | costplan report -
     """
-    if semantic != "off":
-        raise UsageError(f"--semantic {semantic}: not in this version, it matches exact repeats", hint="--semantic off")
     check_outputs(json_, markdown)
     from costplan.analyze import analyze as run
     from costplan.settings import AnalyzeSettings, resolve

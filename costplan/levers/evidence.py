@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costplan.costing import Summary
+from costplan.levers.alike import THRESHOLD
 from costplan.levers.ceiling import added, median
 from costplan.levers.latency import Counts
 from costplan.levers.prompt_cache import Policies
 from costplan.levers.response_cache import CacheSetting, Replayed
 from costplan.levers.rungs import Evidence
-from costplan.levers.semantic import THRESHOLD, Outcome, Semantic
+from costplan.levers.semantic import Outcome, Semantic
 from costplan.levers.sets import CachePrice, Prefixes
 from costplan.similarity.embed import STATIC
 from costplan.units import NANOS_PER_USD, format_duration, plural
