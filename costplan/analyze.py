@@ -6,9 +6,10 @@ stream that each set of them leaves, and write down what it means.
 
 import pickle
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,6 +43,7 @@ from costplan.ingest.features import FeatureSettings
 from costplan.ingest.log import Log, read_log, site_names
 from costplan.ingest.reread import prompt_jobs, read_joined_prompts, read_prompts
 from costplan.kinds import price_kinds, with_model
+from costplan.levers.alike import asked_of, company_of, pairs_of, vectors_file, write_prompts
 from costplan.levers.ceiling import NewJob, write_new
 from costplan.levers.evidence import cache_grid, evidence_of
 from costplan.levers.latency import latency_of
@@ -55,7 +57,7 @@ from costplan.levers.response_cache import (
     replay_limited,
 )
 from costplan.levers.rungs import Ladder, after_of, opportunities_of, rungs_of
-from costplan.levers.semantic import LONG_CHARS, Semantic, asked_of, none_of, pairs_of, simulate_semantic
+from costplan.levers.semantic import Semantic, none_of, simulate_semantic
 from costplan.levers.spill import SpillJob, price_and_spill
 from costplan.levers.states import RESPONSE
 from costplan.month import Month, month_of, trusted
@@ -243,27 +245,19 @@ def _replays(run: Run) -> Replays:
 def _semantic(run: Run, chosen: CacheSetting) -> Semantic:
     """Replay the log against a semantic cache; its prompts are read a second time."""
     log, head = run.log, run.settings.head
-    asked = asked_of(run.files("response"), run.n_buckets)
-    prompts = len(asked.first_gid)
-    if not prompts:
-        return none_of(0, "")
+    asked = asked_of(run.files("response"), run.n_buckets, [chunk.path for chunk in log.chunks])
+    company = company_of(asked, chosen)
+    rows, vectors = asked.first_gid[company.prompt], vectors_file(run.work, company)
+    keep = partial(write_prompts, vectors)
     if log.merged:
-        parts = [read_joined_prompts(log, asked.first_gid, head, LONG_CHARS)]
+        parts = [read_joined_prompts(log, rows, head, keep)]
     else:
-        parts = run.map("prompts", read_prompts, prompt_jobs(log, asked.first_gid, head, LONG_CHARS))
-    texts, context = [""] * prompts, np.zeros(prompts, np.uint64)
-    for part in parts:
-        context[part.number] = part.context
-        for number, text in zip(part.number, part.text, strict=True):
-            texts[number] = text
-
-    def spread(function: Callable[[Any], Any], jobs: Sequence[Any]) -> list[Any]:
-        return run.map("similar prompts", function, jobs)
-
+        parts = run.map("prompts", read_prompts, prompt_jobs(log, rows, head, keep))
     try:
-        return simulate_semantic(asked, pairs_of(asked, texts, context, chosen, run.work, spread), chosen)
+        pairs = pairs_of(asked, company, [kept for part in parts for kept in part], vectors, chosen, run.map)
     except CostplanError as error:
-        return none_of(prompts, str(error))
+        return none_of(len(asked.first_gid), str(error))
+    return simulate_semantic(asked, pairs, chosen)
 
 
 def _unsimulated(semantic: Semantic | None) -> list[str]:

@@ -11,9 +11,10 @@ from costplan.economics import Tables, span_of, unpriced_of
 from costplan.errors import CostplanError
 from costplan.ingest.log import Log
 from costplan.levers import LADDER
+from costplan.levers.alike import LONG_CHARS, THRESHOLD
 from costplan.levers.latency import LOOKUP_ORIGIN, LOOKUP_S
 from costplan.levers.response_cache import LOOKUP_USD, STORE_USD_PER_GB_HOUR
-from costplan.levers.semantic import CPU_USD_PER_HOUR, LONG_CHARS, THRESHOLD
+from costplan.levers.semantic import CPU_USD_PER_HOUR
 from costplan.prices import RateTable, nearest
 from costplan.results import NO_MODEL, NO_USAGE, Assumption, Books, Skipped, SkippedBooks
 from costplan.settings import AnalyzeSettings

@@ -14,7 +14,7 @@ from costplan.economics.sessions import SessionFigures
 from costplan.engine import Executor, read_batch
 from costplan.ingest.log import Log
 from costplan.ingest.parse import COMPILE_FROM_BYTES
-from costplan.ingest.reread import prompt_jobs
+from costplan.ingest.reread import no_texts, prompt_jobs
 from costplan.ingest.shorten import NO_EDIT, RemovedJob, removed, removed_joined
 from costplan.keyed import merged
 from costplan.kinds import batch_key_of
@@ -224,7 +224,7 @@ def shorter_of(run: Run) -> Shorter:
         parts = [removed_joined(log, wanted, head)]
     else:
         long = sum(source.size for source in log.sources) >= COMPILE_FROM_BYTES
-        jobs = [RemovedJob(job, long) for job in prompt_jobs(log, wanted, head, 0)]
+        jobs = [RemovedJob(job, long) for job in prompt_jobs(log, wanted, head, no_texts)]
         parts = run.map("compression", removed, jobs)
     tokens = np.zeros((log.rows, SAVED_COLUMNS), np.int32)
     tokens[:, FIRST_EDIT] = NO_EDIT

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costplan.cache.read import Ints, Keys, Mask, Requests
-from costplan.levers.semantic import LONG_CHARS
+from costplan.levers.alike import LONG_CHARS
 from costplan.settings import CacheSettings
 from costplan.similarity import embed
 from costplan.similarity.embed import Vectors

@@ -21,7 +21,6 @@ from costplan.ingest.features import FeatureSettings
 from costplan.ingest.log import Log, read_log, site_names
 from costplan.ingest.normalize import settled_calls
 from costplan.ingest.prompt import flat_text
-from costplan.ingest.reread import context_key
 from costplan.keyed import grouped
 from costplan.kinds import price_kinds, with_model
 from costplan.settings import AnalyzeSettings, CacheSettings
@@ -35,7 +34,7 @@ Progress = Callable[[str, int, int], None]
 _DAY_US = SECONDS_PER_DAY * MICROS_PER_SECOND
 _COLUMNS = (
     "time_us", "user", "site", "cost", "weight", "input_tokens", "output_tokens", "duration_us", "exact_key",
-    "norm_key", "priced", "relative",
+    "norm_key", "context_key", "priced", "relative",
 )  # fmt: skip
 _WHY = (
     (Cacheable.NO_TEXT, "no text"), (Cacheable.ACTION, "tool calls, tool results or media"),
@@ -123,12 +122,12 @@ def read_requests(paths: list[str], settings: CacheSettings, work: Path, report:
     order = np.argsort(first)  # texts are numbered by first arrival
     rank = np.empty(len(order), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
-    firsts = columns["row"][first[order]]
+    firsts, context = columns["row"][first[order]], columns.pop("context_key")[first[order]]
     told = _texts(log, columns["row"], firsts, work / "answers", report)
     return Requests(
         log=log, settled=settled, calls=calls, total_nanos=total, unpriced=int((~columns["priced"]).sum()),
         ineligible=ineligible, columns=columns, text=rank[text],
-        texts=told.texts, first=firsts, context=told.context, ids=told.ids, answers=work / "answers",
+        texts=told.texts, first=firsts, context=context, ids=told.ids, answers=work / "answers",
         answer_end=told.ends, answer_rank=told.rank, sites=sites, relative=bool(columns.pop("relative").any()),
     )  # fmt: skip
 
@@ -172,7 +171,6 @@ def _reason(rows: dict[str, Any]) -> tuple[NDArray[np.int8], list[str]]:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Told:
     texts: list[str]
-    context: Keys
     ids: list[str]
     ends: Ints
     rank: Ints
@@ -182,7 +180,7 @@ def _texts(log: Log, rows: Ints, firsts: Ints, answers: Path, report: Progress) 
     """Second pass: the texts of the rows `firsts`, ids of all `rows` (in arrival order), answers into a file."""
     request_of = {row: request for request, row in enumerate(rows.tolist())}
     text_of = {row: number for number, row in enumerate(firsts.tolist())}
-    texts, context, ids = [""] * len(firsts), np.zeros(len(firsts), np.uint64), [""] * len(rows)
+    texts, ids = [""] * len(firsts), [""] * len(rows)
     ends, rank = np.zeros(len(rows) + 1, np.int64), np.zeros(len(rows), np.int64)
     places: list[str] = [""] * len(rows)
     done = 0
@@ -192,8 +190,7 @@ def _texts(log: Log, rows: Ints, firsts: Ints, answers: Path, report: Progress) 
             if request is None:
                 continue
             if row in text_of:
-                number = text_of[row]
-                texts[number], context[number] = flat_text(call.messages[-1])[0], context_key(call)
+                texts[text_of[row]] = flat_text(call.messages[-1])[0]
             places[request] = f"{name}:{line}"
             ids[request] = call.request_id or places[request]
             data = (call.output_text or "").encode("utf-8", "surrogatepass")
@@ -205,7 +202,7 @@ def _texts(log: Log, rows: Ints, firsts: Ints, answers: Path, report: Progress) 
                 report("prompts", done, len(rows))
     uses = Counter(ids)
     ids = [name if uses[name] == 1 else place for name, place in zip(ids, places, strict=True)]
-    return _Told(texts, context, ids, ends, rank)
+    return _Told(texts, ids, ends, rank)
 
 
 def _site_names(log: Log, parts: list[dict[str, Any]]) -> dict[int, str]:

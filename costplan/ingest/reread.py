@@ -4,8 +4,10 @@ Lines that hold no wanted row are passed over undecoded where a line is a record
 such logs are read whole.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +17,18 @@ from costplan.ingest.detect import Detected
 from costplan.ingest.log import Log
 from costplan.ingest.normalize import settled_calls
 from costplan.ingest.parse import SplitBooks, read_calls
-from costplan.ingest.prompt import flat_text, json_text, text_key
+from costplan.ingest.prompt import flat_text
 from costplan.ingest.source import Split, splits_of
 from costplan.trace import Call
 
 Ints = NDArray[np.int64]
-Keys = NDArray[np.uint64]
+Keep = Callable[[list[int], list[str]], Any]
+"""Takes prompts: what the caller calls them, and the texts of their last turns."""
+_TOGETHER = 20_000
+
+
+def no_texts(_numbers: list[int], _texts: list[str]) -> None:
+    """Keeps nothing: for those who take whole calls."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,33 +44,13 @@ class PromptJob:
     """(k,) which call of its line it is, from 0."""
     number: Ints
     """(k,) what the caller calls it."""
-    longest: int
-    """Characters; of longer prompts only the context is wanted."""
+    keep: Keep
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prompts:
-    """Prompts of k rows."""
-
-    number: list[int]
-    """What the caller calls them."""
-    text: list[str]
-    """The last turn; empty where it is too long."""
-    context: list[int]
-    """Everything but the last turn, as a key."""
-
-
-def context_key(call: Call) -> int:
-    """Key of everything but the last turn: model, system prompt, tools, history, parameters."""
-    parts = [call.response_model or call.request_model, call.params, json_text(call.tools) if call.tools else ""]
-    parts += [f"{message.role}\x1f{flat_text(message)[0]}" for message in call.messages[:-1]]
-    return text_key("\x1e".join(parts))
-
-
-def prompt_jobs(log: Log, rows: Ints, head: int | None, longest: int) -> list[PromptJob]:
+def prompt_jobs(log: Log, rows: Ints, head: int | None, keep: Keep) -> list[PromptJob]:
     """By split, what it takes to read the prompts of `rows` (k,), which count over all chunks of the log.
 
-    The `number` of a row is its place in `rows`. Not for logs with joined halves.
+    The number of a row is its place in `rows`. Not for logs with joined halves.
     """
     splits = [split for index, source in enumerate(log.sources) for split in splits_of(index, source)]
     edges = np.concatenate([[0], np.cumsum([chunk.rows for chunk in log.chunks])])
@@ -80,8 +68,7 @@ def prompt_jobs(log: Log, rows: Ints, head: int | None, longest: int) -> list[Pr
         wanted = ordered[first:last] - edges[chunks[0]]
         split = splits[index]
         jobs.append(PromptJob(
-            split, log.detected[split.source_index], head, line[wanted], _place(line)[wanted], order[first:last],
-            longest,
+            split, log.detected[split.source_index], head, line[wanted], _place(line)[wanted], order[first:last], keep
         ))  # fmt: skip
     return jobs
 
@@ -94,9 +81,9 @@ def _place(line: Ints) -> Ints:
     return at - np.maximum.accumulate(np.where(is_first, at, 0))
 
 
-def read_prompts(job: PromptJob) -> Prompts:
-    """The wanted prompts of a split."""
-    return _prompts(wanted_calls(job), job.longest)
+def read_prompts(job: PromptJob) -> list[Any]:
+    """What `keep` makes of the wanted prompts of a split, some at a time."""
+    return _kept(wanted_calls(job), job.keep)
 
 
 def wanted_calls(job: PromptJob) -> Iterator[tuple[int, Call]]:
@@ -109,9 +96,9 @@ def wanted_calls(job: PromptJob) -> Iterator[tuple[int, Call]]:
             yield number, call
 
 
-def read_joined_prompts(log: Log, rows: Ints, head: int | None, longest: int) -> Prompts:
+def read_joined_prompts(log: Log, rows: Ints, head: int | None, keep: Keep) -> list[Any]:
     """As all of `prompt_jobs` together, of any log; every record is decoded."""
-    return _prompts(joined_calls(log, rows, head), longest)
+    return _kept(joined_calls(log, rows, head), keep)
 
 
 def joined_calls(log: Log, rows: Ints, head: int | None) -> Iterator[tuple[int, Call]]:
@@ -136,11 +123,9 @@ def _placed(calls: Iterator[tuple[int, object]]) -> Iterator[tuple[tuple[int, in
             yield (line, place), call
 
 
-def _prompts(calls: Iterator[tuple[int, Call]], longest: int) -> Prompts:
-    found = Prompts([], [], [])
-    for number, call in calls:
-        text = flat_text(call.messages[-1])[0]
-        found.number.append(number)
-        found.text.append(text if len(text) <= longest else "")
-        found.context.append(context_key(call))
+def _kept(calls: Iterator[tuple[int, Call]], keep: Keep) -> list[Any]:
+    prompts = ((number, flat_text(call.messages[-1])[0]) for number, call in calls)
+    found: list[Any] = []
+    while some := list(islice(prompts, _TOGETHER)):
+        found.append(keep([number for number, _ in some], [text for _, text in some]))
     return found

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from costplan.costing import Summary
 from costplan.levers import LADDER, states
+from costplan.levers.alike import THRESHOLD
 from costplan.levers.ceiling import added, median
 from costplan.levers.compression import Shorter, compression_missing, compression_of
 from costplan.levers.latency import Counts
@@ -18,7 +19,7 @@ from costplan.levers.prompt_cache import Policies
 from costplan.levers.response_cache import CacheSetting, Replayed
 from costplan.levers.routing import Cheaper, routing_missing, routing_of
 from costplan.levers.rungs import Evidence
-from costplan.levers.semantic import THRESHOLD, Outcome, Semantic
+from costplan.levers.semantic import Outcome, Semantic
 from costplan.levers.sets import CachePrice, Prefixes
 from costplan.similarity.embed import STATIC
 from costplan.units import NANOS_PER_USD, format_duration, plural
