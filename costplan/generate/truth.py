@@ -111,7 +111,9 @@ class Truth:
         }  # fmt: skip
         store = call.output_tokens * _BYTES_PER_TOKEN * self._scenario.log.cache_ttl_s / SECONDS_PER_HOUR
         store_usd = store * _STORE_USD_PER_GB_HOUR / 1e9
-        if turn.kind == "trap" and not self._stores["semantic"].has((context, keys["semantic"]), call.time_ms):
+        near, own = ((context, each) for each in (turn.base and turn.base.meaning, turn.meaning))
+        reached = [self._stores["semantic"].has(each, call.time_ms) for each in (near, own)]
+        if turn.kind == "trap" and reached == [True, False]:
             self._add("trap", call, usd)
         for name, key in keys.items():
             hit = self._stores[name].ask((context, key), call.time_ms)
