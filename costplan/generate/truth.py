@@ -37,11 +37,11 @@ class Saved:
         self.by_day[call.time_ms // (1000 * SECONDS_PER_DAY)] += nanos
         self.by_call[call.site.spec.name] += nanos
 
-    def told(self, days: int, **facts: Any) -> dict[str, Any]:
+    def told(self, days: int) -> dict[str, Any]:
         return {
             "requests": self.requests, "usd": self.nanos / NANOS_PER_USD,
             "by_day": [self.by_day[day] / NANOS_PER_USD for day in range(days)],
-            "by_call": {name: nanos / NANOS_PER_USD for name, nanos in sorted(self.by_call.items())}, **facts,
+            "by_call": {name: nanos / NANOS_PER_USD for name, nanos in sorted(self.by_call.items())},
         }  # fmt: skip
 
 
