@@ -1,4 +1,4 @@
-# Targets: demo test check fix docs bench redis test-redis vllm test-vllm. They need python3 (3.11 or newer) with venv,
+# Targets: demo test check fix docs claims bench redis test-redis vllm test-vllm. They need python3 (3.11 or newer) with venv,
 # and no root, except `redis` where there is no redis-server yet.
 PYTHON ?= python3
 VENV := .venv
@@ -50,14 +50,17 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/cog -I . --check README.md docs/commands.md docs/formats.md
+	$(BIN)/cog -I . --check README.md docs/commands.md docs/formats.md docs/scenarios.md
 
 fix: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 docs: $(VENV)/.dev
-	$(BIN)/cog -I . -r README.md docs/commands.md docs/formats.md
+	$(BIN)/cog -I . -r README.md docs/commands.md docs/formats.md docs/scenarios.md
+
+claims: $(VENV)/.dev
+	$(BIN)/cog -I . -r docs/claims.md
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.analyze

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from itertools import groupby
 from pathlib import Path
 
@@ -114,6 +115,52 @@ def trace() -> str:
     for name, columns in groupby(sorted(SCHEMA, key=kind), key=kind):
         lines.append(f"| {KINDS[name]} | {', '.join(f'`{column}`' for column in columns)} |")
     return "\n".join(lines)
+
+
+def scenario_keys() -> str:
+    """What a scenario file may hold: a table for each mapping in it."""
+    from dataclasses import MISSING, fields
+
+    from costplan.scenario import spec
+
+    places = {
+        spec.Scenario: "the file", spec.Traffic: "`traffic`", spec.CallSpec: "each of `calls`",
+        spec.Repeats: "`repeats` of a call", spec.Padding: "`padding` of a call", spec.Cheaper: "`cheaper` of a call",
+        spec.LogSpec: "`log`", spec.FlatPrice: "each of `prices`",
+    }  # fmt: skip
+    lines: list[str] = []
+    for kind, place in places.items():
+        lines += [f"In {place}:", "", "| key | is | default |", "|---|---|---|"]
+        for key in fields(kind):
+            default = key.default
+            if isinstance(default, spec.Range):
+                default = f"{default.value:g}"
+            elif default is MISSING:
+                default = "none" if key.default_factory is not MISSING else "required"
+            elif default is None or default in ("", ()) or type(default) in places:
+                default = "none" if type(default) not in places else "see below"
+            lines.append(f"| `{key.name}` | {key.metadata['says']} | {default} |")
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def shipped_scenarios() -> str:
+    """The scenarios that come with costplan."""
+    from costplan.scenario import find_scenario, read_scenario
+
+    names = sorted(path.stem for path in (ROOT / "profiles" / "scenarios").glob("*.yaml"))
+    lines = ["| name | is | claim |", "|---|---|---|"]
+    for name in names:
+        found = read_scenario(find_scenario(name))
+        lines.append(f"| `{name}` | {found.about} | {found.claim} |")
+    return "\n".join(lines)
+
+
+def planted() -> str:
+    """What generate says of a log."""
+    with tempfile.TemporaryDirectory() as folder:
+        shown = run("generate", "support-desk", "-o", f"{folder}/log.jsonl", "-q").replace(f"{folder}/", "")
+    return f"```text\n{shown.rstrip()}\n```"
 
 
 def sentence(documented: object) -> str:

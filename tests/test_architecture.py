@@ -74,6 +74,16 @@ BUDGETS = (
         "optional language model",
     ),
     Budget(
+        parts=frozenset({"generate"}),
+        lines=1030,
+        reason="draws, a grammar, sessions and agents, lines of a log, and the truth by lever in ways of its own",
+    ),
+    Budget(
+        parts=frozenset({"scenario"}),
+        lines=710,
+        reason="eight mappings with limits, their strict reader, prices, arithmetic, and the plan it fills",
+    ),
+    Budget(
         parts=frozenset({"cache"}),
         lines=1350,
         reason="a log's prompts, a grid of replays, label files, per-site advice, hits and configurations written out",

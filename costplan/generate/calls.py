@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from costplan.generate.language import Meaning
 from costplan.scenario.spec import CallSpec
@@ -23,30 +23,6 @@ class End:
     """The same without padding."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Turn:
-    """What a user (or a tool) says."""
-
-    kind: Kind
-    text: str
-    clean: str
-    """The text without padding."""
-    spelling: str
-    """The text of which this one is another spelling; itself otherwise."""
-    tokens: int
-    clean_tokens: int
-    level: int
-    meaning: Meaning | None
-    wording: int = 0
-    of: int | None = None
-    """Number of the request that it repeats or imitates."""
-    base: str = ""
-    """Its text."""
-    about_now: bool = False
-    number: int = -1
-    """Of the request that asked it first."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Site:
     """A call of the product with what is the same in all its prompts."""
@@ -59,6 +35,45 @@ class Site:
     """The end of system prompt and tools."""
     count: Callable[[str], int]
     """Tokens of a text."""
+
+
+class Base(NamedTuple):
+    """What a prompt repeats or imitates: the number of the request, its text and meaning."""
+
+    number: int
+    text: str
+    meaning: Meaning
+
+
+@dataclass(slots=True, kw_only=True)
+class Turn:
+    """What a user (or a tool) says."""
+
+    site: Site
+    kind: Kind
+    text: str
+    clean: str
+    """The text without padding."""
+    spelling: str = ""
+    """The text of which this one is another spelling; itself otherwise."""
+    meaning: Meaning | None = None
+    wording: int = 0
+    base: Base | None = None
+    about_now: bool = False
+    number: int = -1
+    """Of the request that asked it first."""
+    tokens: int = field(init=False)
+    clean_tokens: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.spelling = self.spelling or self.text
+        self.tokens = self.site.count(self.text)
+        self.clean_tokens = self.tokens if self.clean == self.text else self.site.count(self.clean)
+
+    @property
+    def level(self) -> int:
+        """Complexity, 1 to 5."""
+        return self.meaning.level if self.meaning else 1
 
 
 @dataclass(slots=True, eq=False)
@@ -74,6 +89,11 @@ class Conversation:
             self.messages.append({"role": "system", "content": self.site.system})
         self.ends.append(self.site.start)
 
+    def ask(self, turn: Turn, **message: Any) -> Turn:
+        """Append what is asked."""
+        self.say({**message, "content": turn.text}, turn.text, turn.tokens, turn.clean_tokens)
+        return turn
+
     def say(self, message: dict[str, Any], text: str, tokens: int, clean_tokens: int) -> None:
         """Append a message whose text has so many tokens."""
         last = self.ends[-1]
@@ -86,10 +106,8 @@ class Conversation:
 class Call:
     """One request and what came of it."""
 
-    number: int
     time_ms: int
     """Since the first midnight."""
-    site: Site
     session: int
     user: int
     turn: Turn
@@ -108,6 +126,12 @@ class Call:
     cheap_good: bool
     cached_tokens: int = 0
     """Of the prompt, read from the provider's cache according to the log."""
+    number: int = -1
+    """Of the line."""
+
+    @property
+    def site(self) -> Site:
+        return self.turn.site
 
     @property
     def ok(self) -> bool:

@@ -54,8 +54,9 @@ def generate(
         for done, (call, known) in enumerate(_observed(scenario, truth, seed), 1):
             _line(log, record(call, scenario.log, seed))
             _line(rows, _row(call, known, scenario, seed))
-            if call.turn.kind in _PAIRED and call.turn.number == call.number:
-                _line(pairs, {"a": call.turn.base, "b": call.turn.text, "same_answer": call.turn.kind != "trap",
+            base = call.turn.base
+            if base is not None and call.turn.kind in _PAIRED and call.turn.number == call.number:
+                _line(pairs, {"a": base.text, "b": call.turn.text, "same_answer": call.turn.kind != "trap",
                               "category": call.turn.kind})  # fmt: skip
             if "cheap_usd" in known and not call.is_step:
                 _line(routes, _route(call, known))
@@ -115,7 +116,7 @@ def _row(call: Call, known: dict[str, Any], scenario: Scenario, seed: int) -> di
         "request_id": request_id(seed, call.number), "time": moment(scenario.log.start, call.time_ms),
         "call": call.site.spec.name, "user": call.user, "session": call.session,
         "kind": turn.kind, "retry": turn.number != call.number, "ok": call.ok,
-        "of": None if turn.of is None else request_id(seed, turn.of),
+        "of": None if turn.base is None else request_id(seed, turn.base.number),
         "meaning": None if turn.meaning is None else [turn.meaning.level, *(word for _, word in turn.meaning.slots)],
         "about_now": turn.about_now, "batch": call.batch, "input_tokens": call.input_tokens,
         "output_tokens": call.output_tokens, "cached_tokens": call.cached_tokens, **known,

@@ -7,10 +7,11 @@ from random import Random
 from typing import Any
 
 from costplan.generate import language
-from costplan.generate.calls import REPEATS, Call, Conversation, Kind, Site, Turn
+from costplan.generate.calls import REPEATS, Base, Call, Conversation, Kind, Site, Turn
 from costplan.generate.documents import RECORD_TOKENS, SENTENCE_TOKENS, compact, document, pretty, record
 from costplan.generate.draws import below, exponential, geometric, lognormal, often, pick, stream, weighted, zipf
-from costplan.scenario.spec import LogSpec
+from costplan.generate.language import Meaning, Slots
+from costplan.scenario.spec import CallSpec, LogSpec
 
 _SAME_LUCK = 0.7
 """Chance that both models are judged by the same draw: they mostly fail on the same requests."""
@@ -44,8 +45,8 @@ class Session:
             for visit in range(visits):
                 first = talk is None or not (site.spec.history or site.spec.agent)
                 if first or talk is None:
-                    talk, turn = Conversation(site), self._first_turn(site)
-                    talk.say({"role": "user", "content": turn.text}, turn.text, turn.tokens, turn.clean_tokens)
+                    talk = Conversation(site)
+                    turn = talk.ask(self._first_turn(site), role="user")
                 elif site.spec.agent:
                     turn = self._result(talk)
                 else:
@@ -71,87 +72,65 @@ class Session:
     def _first_turn(self, site: Site) -> Turn:
         """A prompt that is new, or made from one of the last ones at this site."""
         spec, rng, earlier = site.spec, self.rng, self.asked[site.index]
-        shares = [getattr(spec.repeats, kind).value for kind in REPEATS]
-        drawn = weighted(rng, shares)
+        drawn = weighted(rng, [getattr(spec.repeats, kind).value for kind in REPEATS])
         if drawn < len(REPEATS) and earlier:
-            turn = self._repeat(site, pick(rng, earlier), drawn)
+            turn = self._repeat(pick(rng, earlier), REPEATS[drawn])
         else:
             meaning = language.fresh(rng, 1 + min(weighted(rng, spec.levels), len(spec.levels) - 1))
-            turn = self._asked(site, meaning, below(rng, language.wordings(meaning.level)))
-            if rng.random() < spec.about_now:
-                turn.about_now = True
-                now = language.about_now(rng)
-                turn.text, turn.clean = f"{turn.text} {now}", f"{turn.clean} {now}"
-                turn.spelling = turn.text
-                _count(turn, site)
+            now = language.about_now(rng) if rng.random() < spec.about_now else ""
+            turn = self._asked(site, meaning, below(rng, language.wordings(meaning.level)), now=now)
         earlier.append(turn)
         return turn
 
-    def _repeat(self, site: Site, base: Turn, how: int) -> Turn:
-        kind, meaning = REPEATS[how], base.meaning
+    def _repeat(self, before: Turn, kind: Kind) -> Turn:
+        site, meaning, rng = before.site, before.meaning, self.rng
         assert meaning is not None
+        base = Base(before.number, before.text, meaning)
         if kind == "trap":
-            return self._asked(site, language.trap(self.rng, meaning), base.wording, kind, base)
+            return self._asked(site, language.trap(rng, meaning), before.wording, kind, base)
         if kind == "paraphrase":
-            other = 1 + below(self.rng, language.wordings(meaning.level) - 1)
-            wording = (base.wording + other) % language.wordings(meaning.level)
-            return self._asked(site, meaning, wording, kind, base)
-        turn = Turn(
-            kind=kind, text=base.text, clean=base.clean, spelling=base.spelling, tokens=base.tokens,
-            clean_tokens=base.clean_tokens, level=base.level, meaning=meaning, wording=base.wording, of=base.number,
-            base=base.text, about_now=base.about_now,
-        )  # fmt: skip
+            ways = language.wordings(meaning.level)
+            return self._asked(site, meaning, (before.wording + 1 + below(rng, ways - 1)) % ways, kind, base)
+        text, clean = before.text, before.clean
         if kind == "respelled":
-            question = base.text.rpartition("\n\n")[2]
-            other = language.respelled(self.rng, question)
-            turn.text, turn.clean = (text.removesuffix(question) + other for text in (base.text, base.clean))
-            _count(turn, site)
-        return turn
+            question = text.rpartition("\n\n")[2]
+            other = language.respelled(rng, question)
+            text, clean = (each.removesuffix(question) + other for each in (text, clean))
+        return Turn(
+            site=site, kind=kind, text=text, clean=clean, spelling=before.spelling, meaning=meaning,
+            wording=before.wording, base=base, about_now=before.about_now,
+        )  # fmt: skip
 
     def _asked(
-        self, site: Site, meaning: language.Meaning, wording: int, kind: Kind = "fresh", base: Turn | None = None
+        self, site: Site, meaning: Meaning, wording: int, kind: Kind = "fresh", base: Base | None = None, now: str = ""
     ) -> Turn:
         """A question with the documents of its topic before it."""
-        spec, text = site.spec, language.question(meaning, wording)
-        own = spec.input_tokens.value - site.start.tokens - site.count(text)
+        spec, question = site.spec, " ".join(filter(None, (language.question(meaning, wording), now)))
         rng = stream(self.seed, "document", spec.name, meaning.topic)
         about = {name: word for name, word in meaning.slots if name in ("thing2", "kind2", "place")}
-        room = lognormal(rng, own, spec.input_cv) if own > SENTENCE_TOKENS else 0
-        sent, clean = document(rng, about, room, spec.padding) if room > SENTENCE_TOKENS else ("", "")
-        text, clean = (f"{each}\n\n{text}" if each else text for each in (sent, clean))
-        turn = Turn(
-            kind=kind, text=text, clean=clean, spelling=text, tokens=0, clean_tokens=0, level=meaning.level,
-            meaning=meaning, wording=wording, of=base.number if base else None, base=base.text if base else "",
+        own = spec.input_tokens.value - site.start.tokens - site.count(question)
+        text, clean = _with_document(rng, about, own, spec, question)
+        return Turn(
+            site=site, kind=kind, text=text, clean=clean, meaning=meaning, wording=wording, base=base,
+            about_now=bool(now),
         )  # fmt: skip
-        _count(turn, site)
-        return turn
 
     def _next_turn(self, talk: Conversation) -> Turn:
-        spec, meaning = talk.site.spec, language.fresh(self.rng, 1)
-        question = language.follow_up(self.rng, meaning)
-        room = lognormal(self.rng, spec.turn_tokens.value, spec.input_cv) - 2 * SENTENCE_TOKENS
-        text, clean = document(self.rng, {}, round(room), spec.padding) if room > 0 else ("", "")
-        text, clean = (f"{each}\n\n{question}" if each else question for each in (text, clean))
-        turn = Turn(
-            kind="follow_up", text=text, clean=clean, spelling=text, tokens=0, clean_tokens=0, level=1, meaning=meaning
-        )
-        _count(turn, talk.site)
-        talk.say({"role": "user", "content": text}, text, turn.tokens, turn.clean_tokens)
-        return turn
+        site, meaning = talk.site, language.fresh(self.rng, 1)
+        own = site.spec.turn_tokens.value - 1.5 * SENTENCE_TOKENS
+        text, clean = _with_document(self.rng, {}, own, site.spec, language.follow_up(self.rng, meaning))
+        return talk.ask(Turn(site=site, kind="follow_up", text=text, clean=clean, meaning=meaning), role="user")
 
     def _result(self, talk: Conversation) -> Turn:
         """What the tool returned that the model has just called; the same call gives the same result."""
-        site, asked = talk.site, talk.messages[-1]["tool_calls"][0]
+        spec, asked = talk.site.spec, talk.messages[-1]["tool_calls"][0]
         rng = stream(self.seed, "result", asked["function"]["name"], asked["function"]["arguments"])
-        rows = round(lognormal(rng, site.spec.turn_tokens.value, site.spec.input_cv) / RECORD_TOKENS)
+        rows = round(lognormal(rng, spec.turn_tokens.value, spec.input_cv) / RECORD_TOKENS)
         records = [record(rng, {}) for _ in range(max(1, rows))]
         clean = compact(records)
-        text = pretty(records) if rng.random() < site.spec.padding.json else clean
-        turn = Turn(kind="step", text=text, clean=clean, spelling=text, tokens=0, clean_tokens=0, level=1, meaning=None)
-        _count(turn, site)
-        message = {"role": "tool", "tool_call_id": asked["id"], "content": text}
-        talk.say(message, text, turn.tokens, turn.clean_tokens)
-        return turn
+        text = pretty(records) if rng.random() < spec.padding.json else clean
+        turn = Turn(site=talk.site, kind="step", text=text, clean=clean)
+        return talk.ask(turn, role="tool", tool_call_id=asked["id"])
 
     def _call(self, talk: Conversation, turn: Turn, at: int, batch: bool, *, acts: bool) -> Call:
         rng, log, spec = self.rng, self.log, talk.site.spec
@@ -163,10 +142,10 @@ class Session:
         cheap_luck = luck if rng.random() < _SAME_LUCK else other
         cheaper = spec.cheaper.quality if spec.cheaper else ()
         return Call(
-            number=-1, time_ms=at, site=talk.site, session=self.number, user=self.user, turn=turn,
-            messages=tuple(talk.messages), ends=tuple(talk.ends), answer=answer, output_tokens=tokens,
+            time_ms=at, session=self.number, user=self.user, turn=turn, messages=tuple(talk.messages),
+            ends=tuple(talk.ends), answer=answer, output_tokens=tokens, batch=batch, ttft_ms=ttft,
             status=pick(rng, (429, 500)) if failed else 200,
-            latency_ms=_FAILED_MS if failed else ttft + round(tokens * log.ms_per_token), ttft_ms=ttft, batch=batch,
+            latency_ms=_FAILED_MS if failed else ttft + round(tokens * log.ms_per_token),
             good=not failed and (not spec.quality or luck < spec.quality[turn.level - 1]),
             cheap_good=not failed and bool(cheaper) and cheap_luck < cheaper[turn.level - 1],
         )  # fmt: skip
@@ -176,9 +155,8 @@ class Session:
         spec, meaning = site.spec, turn.meaning or language.fresh(self.rng, 1)
         rng = stream(self.seed, "answer", spec.name, *meaning.slots)
         n = max(1, round(lognormal(rng, spec.output_tokens.value, spec.output_cv) / SENTENCE_TOKENS))
-        start = below(self.rng, n) if spec.temperature else turn.wording
-        text = language.answer_to(rng, meaning, n, start)
-        return {"role": "assistant", "content": text}
+        opening = below(self.rng, n) if spec.temperature else turn.wording
+        return {"role": "assistant", "content": language.answer_to(rng, meaning, n, opening)}
 
     def _action(self, talk: Conversation) -> dict[str, Any]:
         """A tool call: a new one, or in a loop the one before once more."""
@@ -193,9 +171,13 @@ class Session:
         return {"role": "assistant", "content": None, "tool_calls": tool_calls}
 
 
-def _count(turn: Turn, site: Site) -> None:
-    turn.tokens = max(site.count(turn.text), 1)
-    turn.clean_tokens = turn.tokens if turn.clean == turn.text else max(site.count(turn.clean), 1)
+def _with_document(rng: Random, about: Slots, tokens: float, spec: CallSpec, question: str) -> tuple[str, str]:
+    """(question with a document before it, the same without padding); without one where there is no room."""
+    room = lognormal(rng, tokens, spec.input_cv) if tokens > SENTENCE_TOKENS else 0
+    if room <= SENTENCE_TOKENS:
+        return question, question
+    sent, clean = document(rng, about, room, spec.padding)
+    return f"{sent}\n\n{question}", f"{clean}\n\n{question}"
 
 
 def _said(message: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from costplan.scenario.spec import CallSpec
 from costplan.tokens import TOKENS_PER_MESSAGE, counter, encoding_of
 
 _TOOLS_SHARE = 0.5
+"""Of the prefix at most, but for the first tool."""
 _PROPERTIES = ("id", "place", "amount", "unit", "reason", "limit", "owner", "date_from", "date_to", "language")
 
 
@@ -18,16 +19,16 @@ def site_of(spec: CallSpec, index: int, seed: int) -> Site:
     rng = stream(seed, "site", spec.name)
     count = counter(encoding_of(spec.model)[0])
     tools: list[dict[str, Any]] = []
+    framed = 0
     for number in range(spec.tools):
-        thing = pick(rng, grammar()["things"]).replace(" ", "_")
-        verb = pick(rng, grammar()["pairs"])["do"][0].replace(" ", "_")
-        tools.append(_tool(f"{verb}_{thing}_{number}", facts(rng, {}, 1)[0], below(rng, len(_PROPERTIES))))
-    framed = count(compact(tools)) + TOKENS_PER_MESSAGE if tools else 0
+        thing, verb = pick(rng, grammar()["things"]), pick(rng, grammar()["pairs"])["do"][0]
+        name = f"{verb} {thing} {number}".replace(" ", "_")
+        more = [*tools, _tool(name, facts(rng, {}, 1)[0], below(rng, len(_PROPERTIES)))]
+        size = count(compact(more)) + TOKENS_PER_MESSAGE
+        if tools and size > _TOOLS_SHARE * spec.prefix_tokens:
+            break
+        tools, framed = more, size
     room = spec.prefix_tokens - framed - TOKENS_PER_MESSAGE
-    while tools and framed > _TOOLS_SHARE * spec.prefix_tokens and len(tools) > 1:
-        tools.pop()
-        framed = count(compact(tools)) + TOKENS_PER_MESSAGE
-        room = spec.prefix_tokens - framed - TOKENS_PER_MESSAGE
     sentences = [f"You answer for the {spec.name} desk. Be brief and polite."]
     while room > 0 and count(paragraphs(sentences)) < room:
         sentences += facts(rng, {}, 1)

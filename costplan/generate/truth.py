@@ -37,11 +37,11 @@ class Saved:
         self.by_day[call.time_ms // (1000 * SECONDS_PER_DAY)] += nanos
         self.by_call[call.site.spec.name] += nanos
 
-    def told(self, days: int, **facts: Any) -> dict[str, Any]:
+    def told(self, days: int) -> dict[str, Any]:
         return {
             "requests": self.requests, "usd": self.nanos / NANOS_PER_USD,
             "by_day": [self.by_day[day] / NANOS_PER_USD for day in range(days)],
-            "by_call": {name: nanos / NANOS_PER_USD for name, nanos in sorted(self.by_call.items())}, **facts,
+            "by_call": {name: nanos / NANOS_PER_USD for name, nanos in sorted(self.by_call.items())},
         }  # fmt: skip
 
 
@@ -111,7 +111,9 @@ class Truth:
         }  # fmt: skip
         store = call.output_tokens * _BYTES_PER_TOKEN * self._scenario.log.cache_ttl_s / SECONDS_PER_HOUR
         store_usd = store * _STORE_USD_PER_GB_HOUR / 1e9
-        if turn.kind == "trap" and not self._stores["semantic"].has((context, keys["semantic"]), call.time_ms):
+        near, own = ((context, each) for each in (turn.base and turn.base.meaning, turn.meaning))
+        reached = [self._stores["semantic"].has(each, call.time_ms) for each in (near, own)]
+        if turn.kind == "trap" and reached == [True, False]:
             self._add("trap", call, usd)
         for name, key in keys.items():
             hit = self._stores[name].ask((context, key), call.time_ms)

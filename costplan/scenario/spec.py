@@ -60,10 +60,10 @@ class Traffic:
 class Repeats:
     """How the first prompts of sessions at a call repeat; shares of them, the rest is new."""
 
-    exact: Range = _share("asks word for word what was asked before")
-    respelled: Range = _share("differs from an earlier prompt in case, blanks or final punctuation")
-    paraphrase: Range = _share("asks in other words what was asked before")
-    trap: Range = _share("looks like an earlier prompt and needs another answer")
+    exact: Range = _share("share that asks word for word what was asked before")
+    respelled: Range = _share("share that differs from an earlier prompt in case, blanks or final punctuation")
+    paraphrase: Range = _share("share that asks in other words what was asked before")
+    trap: Range = _share("share that looks like an earlier prompt and needs another answer")
     window: int = _key("of the last so many prompts, any may come again", 200, low=1, high=100_000)
 
 
@@ -71,9 +71,9 @@ class Repeats:
 class Padding:
     """Tokens of the documents in the prompts that carry nothing; shares of the documents."""
 
-    json: float = _share("are JSON, printed over many lines", 0.0)
-    repeated: float = _share("hold a long paragraph twice", 0.0)
-    blanks: float = _share("have blanks at the ends of lines", 0.0)
+    json: float = _share("share that are JSON, printed over many lines", 0.0)
+    repeated: float = _share("share that hold a long paragraph twice", 0.0)
+    blanks: float = _share("share that have blanks at the ends of lines", 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ class Cheaper:
     """A cheaper model for some of a call's requests."""
 
     model: str = _key("its name")
-    share: Range = _share("of the requests that may go there; analyze only (a log has `levels`)", ONE)
+    share: Range = _share("share of the requests that may go there; analyze only (a log has `levels`)", ONE)
     output_ratio: Range = _key("its answer's tokens over those of the dearer model", ONE, low=0.01, high=100)
     quality: tuple[float, ...] = _key(
         "probability of a good answer, for complexity 1 to 5", (), low=0, high=1, size=LEVELS
@@ -100,7 +100,7 @@ class CallSpec:
     prefix_tokens: int = _key("of the prompt, the same in every call: system prompt and tools", 0, low=0)
     repeats: Repeats = _key("how prompts repeat", Repeats())
     padding: Padding = _key("what in the prompts could be left out", Padding())
-    batch_share: Range = _share("of the calls that can wait a day; in a log they carry the tag `batch`")
+    batch_share: Range = _share("share of the calls that can wait a day; in a log they carry the tag `batch`")
     levels: tuple[float, ...] = _key(
         "shares of complexity 1 to 5", (1.0, 0.0, 0.0, 0.0, 0.0), low=0, high=1, size=LEVELS
     )
@@ -112,13 +112,13 @@ class CallSpec:
     stream: bool = _key("answers are streamed", False)
     history: bool = _key("the session's calls are one conversation, sent again every time", False)
     agent: bool = _key("a conversation of tool calls and their results", False)
-    loops: float = _share("of an agent's tool calls that repeat the one before", 0.0)
+    loops: float = _share("share of an agent's tool calls that repeat the one before", 0.0)
     tools: int = _key("tool definitions within prefix_tokens", 0, low=0, high=100)
     turn_tokens: Range = _key("tokens of each further question, or tool result, of a conversation (mean)", _TURN, low=1)
     think_s: float = _key("seconds between an answer and the next call (mean)", 60.0, low=0)
     input_cv: float = _key("spread of the prompt's own tokens: standard deviation over mean", 0.4, low=0, high=5)
     output_cv: float = _key("spread of the answer's tokens", 0.4, low=0, high=5)
-    about_now: float = _share("of the prompts that ask about now, so that no answer keeps", 0.0)
+    about_now: float = _share("share of the prompts that ask about now, so that no answer keeps", 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,8 +137,8 @@ class LogSpec:
     weekend: float = _key("traffic of Saturdays and Sundays, that of other days being 1", 1.0, low=0, high=100)
     burst_cv: float = _key("spread of the gaps between sessions: 1 Poisson, above it bursts", 1.0, low=0.1, high=10)
     cached_share: float = _share("chance that a prefix the provider could have read was read, where it caches", 0.0)
-    failure_share: float = _share("of the calls that fail (429 or 500)", 0.0)
-    retry_share: float = _share("of the failed calls that are sent again", 0.7)
+    failure_share: float = _share("share of the calls that fail (429 or 500)", 0.0)
+    retry_share: float = _share("share of the failed calls that are sent again", 0.7)
     ttft_ms: float = _key("until the first token (mean)", 400.0, low=0)
     ms_per_token: float = _key("for every further token", 12.0, low=0)
     cache_ttl_s: float = _key("life of a stored answer in the planted saving of a response cache", 3600.0, low=1)

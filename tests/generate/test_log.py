@@ -121,7 +121,7 @@ def test_the_command_writes_all_files_and_says_what_is_planted(run: Run, tmp_pat
     truth = tmp_path / "truth.json"
     ran = run("generate", str(scenario), "-o", str(log), "--requests", "60", "--truth", str(truth), "-q")
     assert (ran.code, ran.err) == (0, "")
-    assert "marked calls in the batch tier" in ran.out
+    assert "  batch  " in ran.out
     assert json.loads(truth.read_bytes())["schema"] == "costplan/truth/1"
     assert log.read_bytes()[:2] == b"\x1f\x8b"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log.jsonl.gz", "shop.yaml", "truth.json"]

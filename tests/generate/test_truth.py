@@ -3,6 +3,7 @@
 import json
 import unicodedata
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,25 @@ def test_paraphrases_mean_the_same_and_traps_do_not(shop: Generated) -> None:
     respelled = shop.truth["levers"]["response_cache.respelled"]["requests"]
     assert semantic - respelled == shop.truth["semantic_cache"]["right_hits"] > 20
     assert 0 < shop.truth["semantic_cache"]["traps_within_reach"] <= sum(row["kind"] == "trap" for row in shop.rows)
+
+
+def test_hits_by_meaning_and_traps_are_found_by_walking_the_rows(shop: Generated) -> None:
+    """A trap counts where what it imitates is stored and its own answer is not."""
+    meanings = {row["request_id"]: row["meaning"] for row in shop.rows}
+    stored: dict[str, float] = {}
+    hits = traps = 0
+    for row in shop.rows:
+        if "semantic_hit" not in row or row["kind"] == "follow_up":
+            continue
+        now = datetime.fromisoformat(row["time"]).timestamp()
+        own, near = (json.dumps([row["call"], m]) for m in (row["meaning"], meanings.get(row["of"])))
+        held, imitated = (now - stored.get(key, -1e12) <= 12 * HOUR for key in (own, near))
+        traps += row["kind"] == "trap" and imitated and not held
+        hits += held
+        if not held:
+            stored[own] = now
+    assert shop.truth["levers"]["response_cache.semantic"]["requests"] == hits > 60
+    assert shop.truth["semantic_cache"]["traps_within_reach"] == traps > 10
 
 
 def test_labelled_pairs_are_read_by_the_commands_they_are_for(shop: Generated) -> None:
