@@ -11,6 +11,7 @@ WIDTH = "110"
 COMMANDS = (
     "analyze",
     "cache",
+    "compress",
     "capacity",
     "breakeven",
     "simulate",

@@ -63,6 +63,11 @@ BUDGETS = (
         "optional language model",
     ),
     Budget(
+        parts=frozenset({"compress"}),
+        lines=500,
+        reason="a log's prompts on their way through worker processes, their worth, labelled contexts",
+    ),
+    Budget(
         parts=frozenset({"cache"}),
         lines=1350,
         reason="a log's prompts, a grid of replays, label files, per-site advice, hits and configurations written out",
@@ -175,7 +180,8 @@ def test_only_cli_imports_typer():
 
 
 def test_only_replay_can_talk_to_a_server():
-    assert importers("aiohttp", "httptools", "uvloop", "vllm", "torch") <= {"replay"}
+    assert importers("aiohttp", "httptools", "uvloop", "vllm") <= {"replay"}
+    assert importers("torch", "transformers") <= {"replay", "compression"}  # a model on this machine
 
 
 def test_nothing_imports_a_second_http_client():
