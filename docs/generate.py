@@ -12,6 +12,7 @@ WIDTH = "110"
 COMMANDS = (
     "analyze",
     "cache",
+    "compress",
     "capacity",
     "breakeven",
     "simulate",

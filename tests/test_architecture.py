@@ -84,6 +84,11 @@ BUDGETS = (
         reason="eight mappings with limits, their strict reader, prices, arithmetic, and the plan it fills",
     ),
     Budget(
+        parts=frozenset({"compress"}),
+        lines=500,
+        reason="a log's prompts on their way through worker processes, their worth, labelled contexts",
+    ),
+    Budget(
         parts=frozenset({"cache"}),
         lines=1350,
         reason="a log's prompts, a grid of replays, label files, per-site advice, hits and configurations written out",
@@ -196,7 +201,8 @@ def test_only_cli_imports_typer():
 
 
 def test_only_replay_can_talk_to_a_server():
-    assert importers("aiohttp", "httptools", "uvloop", "vllm", "torch") <= {"replay"}
+    assert importers("aiohttp", "httptools", "uvloop", "vllm") <= {"replay"}
+    assert importers("torch", "transformers") <= {"replay", "compression"}  # a model on this machine
 
 
 def test_nothing_imports_a_second_http_client():

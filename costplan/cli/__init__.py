@@ -12,6 +12,7 @@ from costplan.cli import serving
 from costplan.cli.analyze import Format, Head, Logs, Map, Quiet, analyze, report
 from costplan.cli.breakeven import breakeven
 from costplan.cli.cache import cache
+from costplan.cli.compress import compress
 from costplan.cli.gate import gate
 from costplan.cli.generate import generate
 from costplan.cli.output import check_outputs, given, progress, say
@@ -26,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
-_DOCUMENTS = ("plan", "simulation", "capacity", "measurement", "breakeven", "gate", "cache")
+_DOCUMENTS = ("plan", "simulation", "capacity", "measurement", "breakeven", "gate", "cache", "compress")
 
 
 def _version(wanted: bool) -> None:
@@ -114,6 +115,7 @@ def schema(
     from costplan.results import json_schema
     from costplan.results.breakeven import breakeven_schema
     from costplan.results.cache import cache_schema
+    from costplan.results.compress import compress_schema
     from costplan.results.gate import gate_schema
     from costplan.results.measurement import measurement_schema
     from costplan.results.serving import serving_schema
@@ -122,7 +124,7 @@ def schema(
         raise UsageError(f"{document}: no such document", hint=f"costplan schema {' or '.join(_DOCUMENTS)}")
     own = {
         "plan": lambda: json_schema("plan"), "measurement": measurement_schema, "breakeven": breakeven_schema,
-        "gate": gate_schema, "cache": cache_schema,
+        "gate": gate_schema, "cache": cache_schema, "compress": compress_schema,
     }  # fmt: skip
     typer.echo(json.dumps(own[document]() if document in own else serving_schema(document), indent=2))
 
@@ -134,6 +136,7 @@ app.command()(replay)
 app.command()(gate)
 app.command()(cache)
 app.command()(generate)
+app.command()(compress)
 
 
 app.command()(gpus)

@@ -24,11 +24,11 @@ class Piece:
     """`tool` for what a tool returned, whoever sends it."""
     message: int
     fixed: bool = False
-    """JSON that the provider defines (tool calls, unknown parts): it counts, and nobody may rewrite it."""
+    """JSON that the provider defines (tool calls, unknown parts), which counts and nobody may rewrite; or media."""
 
 
 def pieces_of(messages: list[Message]) -> list[Piece]:
-    """Strings and text parts of all messages; pictures and sound have no text and give none."""
+    """Strings and text parts of all messages; of pictures and sound there is a piece without text."""
     found: list[Piece] = []
     for number, message in enumerate(messages):
         role = "tool" if message.role in _RESULT_ROLES else "system" if message.role == "developer" else message.role
@@ -56,8 +56,9 @@ def _collect(content: Any, role: str, number: int, found: list[Piece], depth: in
         held = next((inner[key] for key in ("text", "content") if isinstance(inner.get(key), _HOLDERS)), None)
         if held is not None:
             _collect(held, "tool" if result else role, number, found, depth - 1)
-        elif not (kind in _MEDIA or any(key in part for key in _MEDIA) or "_url" in kind):
-            found.append(Piece(_json(part), "tool" if result else role, number, True))
+        else:
+            is_media = kind in _MEDIA or any(key in part for key in _MEDIA) or "_url" in kind
+            found.append(Piece("" if is_media else _json(part), "tool" if result else role, number, True))
     else:
         found.append(Piece(_json(content), role, number, True))
 

@@ -9,17 +9,22 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from costplan.compression.exact import exact, long_blocks, without_repeats
-from costplan.compression.lossy import compressible
+from costplan.compression.exact import exact as exactly
+from costplan.compression.exact import long_blocks, without_repeats
+from costplan.compression.lossy import compressible, question_of
 from costplan.compression.pieces import DEFAULT_ROLES, Piece, pieces_of
 from costplan.compression.structural import PLACEHOLDER, Clearing, cleared, long_units, without_known_units
 from costplan.compression.table import reformatted
-from costplan.tokens import counter
+from costplan.tokens import TOKENS_PER_MESSAGE, TOKENS_PER_REPLY, counter
 from costplan.trace import Message
 
 Rung = Literal["exact", "reformat", "repeats", "tool_results", "lossy"]
 LOSSLESS: tuple[Rung, ...] = ("exact", "reformat")
 STRUCTURAL: tuple[Rung, ...] = ("repeats", "tool_results")
+RUNGS: tuple[Rung, ...] = (*LOSSLESS, *STRUCTURAL, "lossy")
+Watch = Callable[[Rung, str, str, int], None]
+MAX_SCALE = 1.6
+"""Most tokens of another vendor's vocabulary per token counted here; what is reported beyond is not text."""
 _MEMO_CHARS = 16_000_000
 _Found = TypeVar("_Found")
 
@@ -40,7 +45,8 @@ class Saved:
     """What the rungs take out of one prompt, each on top of those before it. All tokens in the given vocabulary."""
 
     prompt_tokens: int = 0
-    """Of all texts and tools, without chat framing; 0 where no rung changes anything: nobody counted."""
+    """Of texts, tools and chat framing, and what else the reported tokens hold where the vocabulary is the model's own
+    (pictures, hidden instructions); 0 where no rung changes anything: nobody counted."""
     cuts: tuple[Cut, ...] = ()
     rewritten_from: int | None = None
     """From this token on the prompt differs from the one a cache would hold: a tool result was cleared there that the
@@ -77,45 +83,64 @@ class Priced:
 
 
 def saved(
-    messages: list[Message], encoding: str, *, tools: Any = None, input_tokens: int | None = None,
-    keep: float | None = None, roles: frozenset[str] = DEFAULT_ROLES, clearing: Clearing | None = None,
+    messages: list[Message], encoding: str, *, exact: bool = False, tools: Any = None, input_tokens: int | None = None,
+    keep: float | None = None, thin: Callable[[str, str], str] | None = None,
+    roles: frozenset[str] = DEFAULT_ROLES, rungs: Iterable[Rung] = RUNGS, clearing: Clearing | None = None,
+    watch: Watch | None = None,
 ) -> Saved:  # fmt: skip
     """What would be taken out of a request.
 
     Args:
         messages: the prompt, in order.
         encoding: vocabulary that counts (`tokens.encoding_of`).
+        exact: whether it is the model's own.
         tools: tool definitions; they stand before the messages and are never rewritten.
         input_tokens: as reported; decides whether old tool results are cleared (default: what is counted here).
-        keep: target share of the tokens of long prose, for `lossy_tokens` (default: the rung is not looked at).
+        keep: target share of the tokens of long prose: `lossy_tokens` without looking for the words that go.
+        thin: text and question -> shorter text: the rung is really tried. Default of both: it is left out.
         roles: whose texts are rewritten.
+        rungs: which ones are climbed.
         clearing: when old tool results are cleared (default: as Anthropic's server does).
+        watch: is told of every text that changes: rung, before, after, tokens saved.
     """
     clearing = clearing or Clearing()
     pieces = pieces_of(messages)
-    editable = [not piece.fixed and piece.role in roles for piece in pieces]
     texts = [piece.text for piece in pieces]
-    neat = [_exact(text, encoding) if may else text for text, may in zip(texts, editable, strict=True)]
-    blocks = [_blocks(text, encoding) for text in neat]
-    repeats = any(len(set(some)) < len(some) for some in blocks) or _meet(blocks)
-    known = _meet(_units(text, encoding) for text in neat)
-    tables = any("},{" in text for text, may in zip(neat, editable, strict=True) if may)
+    editable = [not piece.fixed and piece.role in roles for piece in pieces]
+    places = [place for place, may in enumerate(editable) if may]
+    neat = list(texts)
+    repeats, tables = False, False
+    if "exact" in rungs:
+        for place in places:
+            neat[place] = _exact(texts[place], encoding)
+        blocks = [_blocks(text, encoding) for text in neat]
+        repeats = any(len(set(some)) < len(some) for some in blocks) or _meet(blocks)
+    if "reformat" in rungs:
+        tables = any("},{" in neat[place] for place in places)
+    known = "repeats" in rungs and _meet(_units(text, encoding) for text in neat)
     size = sum(map(len, texts)) if input_tokens is None else input_tokens
-    may_clear = size > clearing.trigger_tokens and any(piece.role == "tool" for piece in pieces)
-    if not (repeats or known or tables or may_clear or keep is not None) and neat == texts:
+    may_clear = "tool_results" in rungs and size > clearing.trigger_tokens and any(p.role == "tool" for p in pieces)
+    lossy = "lossy" in rungs and (keep is not None or thin is not None)
+    if not (repeats or tables or known or may_clear or lossy) and neat == texts:
         return Saved()
     count = counter(encoding)
-    prompt = _Prompt(pieces, [count(text) for text in texts], count(_text(tools)) if tools else 0, count)
+    prompt = _Prompt(pieces, [count(text) for text in texts], count(_text(tools)) if tools else 0, count, watch)
+    if input_tokens is not None:
+        own = exact or any(piece.fixed and not piece.text for piece in pieces)
+        prompt.total = max(prompt.total, input_tokens if own else int(input_tokens / MAX_SCALE))
     if repeats:
         neat = _shorter(neat, without_repeats(neat, editable), count)
     prompt.change("exact", neat)
     if tables:
-        neat = [_table(text, encoding) if may else text for text, may in zip(neat, editable, strict=True)]
+        for place in places:
+            neat[place] = _table(neat[place], encoding)
         prompt.change("reformat", neat)
     if known:
         prompt.change("repeats", _shorter(prompt.texts, without_known_units(prompt.texts, editable), count))
     rewritten = prompt.clear(clearing, input_tokens) if may_clear else None
-    if keep is not None:
+    if thin is not None and lossy:
+        prompt.change("lossy", _thinned(pieces, prompt.texts, editable, thin, count))
+    elif keep is not None and lossy:
         prompt.thin(keep, editable)
     return Saved(prompt.total, tuple(prompt.cuts), rewritten)
 
@@ -153,8 +178,10 @@ def lost_reads(found: Saved, input_tokens: int, cache_read: int) -> float:
 class _Prompt:
     """A prompt on its way through the rungs."""
 
-    def __init__(self, pieces: list[Piece], tokens: list[int], before: int, count: Callable[[str], int]) -> None:
-        self.pieces, self.count = pieces, count
+    def __init__(
+        self, pieces: list[Piece], tokens: list[int], before: int, count: Callable[[str], int], watch: Watch | None
+    ) -> None:
+        self.pieces, self.count, self._watch = pieces, count, watch
         self.texts = [piece.text for piece in pieces]
         self.tokens = list(tokens)
         self.cuts: list[Cut] = []
@@ -163,15 +190,21 @@ class _Prompt:
         for each in tokens:
             self._starts.append(before)
             before += each
-        self.total = before
+        self.total = before + TOKENS_PER_MESSAGE * (pieces[-1].message + 1 if pieces else 0) + TOKENS_PER_REPLY
 
     def change(self, rung: Rung, texts: list[str]) -> None:
         """Go on with other texts; each has been checked to be no longer in tokens than the one it stands for."""
         for number, (old, new) in enumerate(zip(self.texts, texts, strict=True)):
             if new != old:
-                after = self.count(new)
-                self._cut(rung, number, self.tokens[number] - after, _first_change(old, new) / max(1, len(old)))
-                self.texts[number], self.tokens[number] = new, after
+                self._change(rung, number, new, _first_change(old, new) / max(1, len(old)))
+
+    def _change(self, rung: Rung, number: int, new: str, share_before: float) -> None:
+        tokens = self.tokens[number] - self.count(new)
+        if tokens > 0:
+            if self._watch:
+                self._watch(rung, self.texts[number], new, tokens)
+            self._cut(rung, number, tokens, share_before)
+            self.texts[number], self.tokens[number] = new, self.tokens[number] - tokens
 
     def clear(self, clearing: Clearing, input_tokens: int | None) -> int | None:
         """Clear old tool results; the token where the prompt differs from what the request before sent."""
@@ -179,10 +212,7 @@ class _Prompt:
         trigger = Clearing(int(clearing.trigger_tokens * scale) - (self.total - sum(self._sent)), clearing.keep_results)
         gone, first = cleared(self.pieces, self._sent, trigger)
         for number in gone:
-            left = min(self.tokens[number], self.count(PLACEHOLDER))
-            self._cut("tool_results", number, self.tokens[number] - left, 0.0)
-            self.tokens[number] = left
-            self.texts[number] = PLACEHOLDER
+            self._change("tool_results", number, PLACEHOLDER, 0.0)
         return None if first is None else self._starts[first]
 
     def thin(self, keep: float, editable: list[bool]) -> None:
@@ -190,14 +220,25 @@ class _Prompt:
         for number, text in enumerate(self.texts):
             blocks = compressible(text) if editable[number] else []
             tokens = sum(self.count(text[start:end]) for start, end in blocks)
-            if tokens:
+            if tokens > int(keep * tokens):
                 self._cut("lossy", number, tokens - int(keep * tokens), blocks[0][0] / len(text))
 
     def _cut(self, rung: Rung, number: int, tokens: int, share_before: float) -> None:
-        if tokens > 0:
-            start, sent = self._starts[number], self._sent[number]
-            first = start + int(share_before * sent)
-            self.cuts.append(Cut(rung, self.pieces[number].role, first, start + sent, tokens))
+        start, sent = self._starts[number], self._sent[number]
+        self.cuts.append(Cut(rung, self.pieces[number].role, start + int(share_before * sent), start + sent, tokens))
+
+
+def _thinned(
+    pieces: list[Piece], texts: list[str], editable: list[bool], thin: Callable[[str, str], str],
+    count: Callable[[str], int],
+) -> list[str]:  # fmt: skip
+    """The texts with less prose; the question to a text is its own, else that of the user's turn before."""
+    found: list[str] = []
+    question = ""
+    for piece, text, may_change in zip(pieces, texts, editable, strict=True):
+        question = (question_of(text) if piece.role == "user" else "") or question
+        found.append(thin(text, question) if may_change else text)
+    return _shorter(texts, found, count)
 
 
 def _shorter(before: list[str], after: list[str], count: Callable[[str], int]) -> list[str]:
@@ -254,7 +295,7 @@ def _remembered(compute: Callable[[str, str], _Found]) -> Callable[[str, str], _
 
 @_remembered
 def _exact(text: str, encoding: str) -> str:
-    return _shorter([text], [exact(text)], counter(encoding))[0]
+    return _shorter([text], [exactly(text)], counter(encoding))[0]
 
 
 @_remembered

@@ -19,6 +19,7 @@ from costplan.settings.commands import (
     BreakevenSettings,
     CacheSettings,
     CapacitySettings,
+    CompressSettings,
     GateSettings,
     ReplaySettings,
     SimulateSettings,
@@ -30,6 +31,7 @@ __all__ = [
     "BreakevenSettings",
     "CacheSettings",
     "CapacitySettings",
+    "CompressSettings",
     "GateSettings",
     "ReplaySettings",
     "SimulateSettings",
@@ -145,6 +147,16 @@ def _one_of(*choices: str) -> Callable[[Any], str]:
 def _on_off(value: Any) -> str:
     """YAML makes a truth value of `on`."""
     return _one_of("on", "off")(("off", "on")[value] if isinstance(value, bool) else value)
+
+
+def _some_of(*choices: str) -> Callable[[Any], tuple[str, ...]]:
+    def parse(value: Any) -> tuple[str, ...]:
+        found = _texts(value)
+        if not set(found) <= set(choices):
+            raise ValueError(f"must be {' or '.join(choices)}")
+        return found
+
+    return parse
 
 
 def _number(*, above: float = float("-inf"), least: float = float("-inf"), most: float = float("inf")) -> Any:
@@ -269,4 +281,12 @@ _PARSERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "embedder": (_one_of("static", "minilm"), "--embedder minilm"),
     "embeddings": (_path, "--embeddings vectors.npy, one row for each request of the log"),
     "labels": (_path, "--labels labels.csv"),
+    "keep": (_number(above=0, most=1), "--keep 0.65, the share of tokens that stays"),
+    "rung": (
+        _some_of("exact", "reformat", "repeats", "tool_results", "lossy"),
+        "--rung exact,reformat (of exact, reformat, repeats, tool_results, lossy)",
+    ),
+    "roles": (_some_of("system", "user", "assistant", "tool"), "--roles user,tool"),
+    "sample": (_count(least=1), "--sample 500, requests that the lossy rung is tried on"),
+    "lm": (_path, "--lm models/smollm2-135m, a directory or a .gguf file"),
 }

@@ -220,3 +220,27 @@ class CacheSettings:
     show_text: bool = False
     seed: int = 0
     workers: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompressSettings:
+    """Settings of `costplan compress`."""
+
+    format: str | None = None
+    map: tuple[str, ...] = ()
+    prices: Path | None = None
+    assume_model: str | None = None
+    keep: float | None = None
+    """Share of the tokens that the lossy rung keeps; default 0.65, with --pairs 0.5."""
+    rung: tuple[Literal["exact", "reformat", "repeats", "tool_results", "lossy"], ...] = ()
+    """Default: all."""
+    roles: tuple[str, ...] = ("user", "tool")
+    """Whose texts are rewritten."""
+    sample: int = 2000
+    """Requests that the lossy rung is tried on."""
+    lm: Path | None = None
+    """A causal language model that the lossy rung scores words with."""
+    month_requests: float | None = None
+    show_text: bool = False
+    seed: int = 0
+    workers: int = 0
