@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costplan.engine import read_batch
-from costplan.ingest.detect import Detected
+from costplan.ingest.detect import Detected, reader_of
 from costplan.ingest.log import Log
 from costplan.ingest.normalize import settled_calls
-from costplan.ingest.parse import SplitBooks, read_calls
+from costplan.ingest.parse import SplitBooks, calls_of_line, read_calls, walks
 from costplan.ingest.prompt import flat_text
+from costplan.ingest.records import line_blocks
 from costplan.ingest.source import Split, splits_of
 from costplan.trace import Call
 
@@ -81,8 +82,38 @@ def read_prompts(job: PromptJob) -> list[Any]:
     """What `keep` makes of the wanted prompts of a split, some at a time."""
     places = zip(job.line.tolist(), job.place.tolist(), strict=True)
     wanted = dict(zip(places, job.number.tolist(), strict=True))
-    calls = read_calls(job.split, job.detected, SplitBooks(), job.head, frozenset(job.line.tolist()))
-    return _kept(((wanted.get(key, -1), call) for key, call in _placed(calls)), job.keep)
+    only = frozenset(job.line.tolist())
+    turns = _walked_turns(job, only) if walks(job.split, job.detected, job.head) else _turns(job, only)
+    return _kept(((wanted.get(key, -1), turn) for key, turn in turns), job.keep)
+
+
+def _turns(job: PromptJob, only: frozenset[int]) -> Iterator[tuple[tuple[int, int], str | Call]]:
+    """((line, which call of it), call) for the calls of the lines `only`, and perhaps of others."""
+    last, place = -1, 0
+    for line, call in read_calls(job.split, job.detected, SplitBooks(), job.head, only):
+        if type(call) is Call:
+            last, place = line, place + 1 if line == last else 0
+            yield (line, place), call
+
+
+def _walked_turns(job: PromptJob, only: frozenset[int]) -> Iterator[tuple[tuple[int, int], str | Call]]:
+    """The same for logs that the compiled walk reads; of its plain lines the last turn alone."""
+    from costplan.ingest.features import BLOCK_ROWS
+    from costplan.ingest.plain import Slots
+
+    slots, read, books = Slots(BLOCK_ROWS, 0), reader_of(job.detected), SplitBooks()
+    for first, block in line_blocks(job.split, books.reject, [0]):
+        before = first
+        for _ in slots.walked(block):
+            for line in only.intersection(range(before, before + slots.rows)):
+                text = slots.last_turn(line - before)
+                if text is not None:
+                    yield (line, 0), text
+                    continue
+                calls = calls_of_line(slots.line(line - before), line, read, job.detected, books)
+                for place, call in enumerate(each for each in calls if type(each) is Call):
+                    yield (line, place), call
+            before += slots.rows
 
 
 def read_joined_prompts(log: Log, rows: Ints, head: int | None, keep: Keep) -> list[Any]:
@@ -97,18 +128,13 @@ def read_joined_prompts(log: Log, rows: Ints, head: int | None, keep: Keep) -> l
     return _kept(((number_of.get(row, -1), call) for row, (call, _, _, _) in calls), keep)
 
 
-def _placed(calls: Iterator[tuple[int, object]]) -> Iterator[tuple[tuple[int, int], Call]]:
-    """((line, which call of it), call)."""
-    last, place = -1, 0
-    for line, call in calls:
-        if type(call) is Call:
-            last, place = line, place + 1 if line == last else 0
-            yield (line, place), call
-
-
-def _kept(calls: Iterator[tuple[int, Call]], keep: Keep) -> list[Any]:
-    prompts = ((number, flat_text(call.messages[-1])[0]) for number, call in calls if number >= 0)
+def _kept(turns: Iterator[tuple[int, str | Call]], keep: Keep) -> list[Any]:
+    prompts = ((number, _text(turn)) for number, turn in turns if number >= 0)
     found: list[Any] = []
     while some := list(islice(prompts, _TOGETHER)):
         found.append(keep([number for number, _ in some], [text for _, text in some]))
     return found
+
+
+def _text(turn: str | Call) -> str:
+    return turn if isinstance(turn, str) else flat_text(turn.messages[-1])[0]
