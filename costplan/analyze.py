@@ -43,7 +43,7 @@ from costplan.ingest.features import FeatureSettings
 from costplan.ingest.log import Log, read_log, site_names
 from costplan.ingest.reread import prompt_jobs, read_joined_prompts, read_prompts
 from costplan.kinds import price_kinds, with_model
-from costplan.levers.alike import asked_of, company_of, pairs_of, vectors_file, write_prompts
+from costplan.levers.alike import asked_of, company_of, keep_texts, pairs_of
 from costplan.levers.ceiling import NewJob, write_new
 from costplan.levers.evidence import cache_grid, evidence_of
 from costplan.levers.latency import latency_of
@@ -247,14 +247,13 @@ def _semantic(run: Run, chosen: CacheSetting) -> Semantic:
     log, head = run.log, run.settings.head
     asked = asked_of(run.files("response"), run.n_buckets, [chunk.path for chunk in log.chunks])
     company = company_of(asked, chosen)
-    rows, vectors = asked.first_gid[company.prompt], vectors_file(run.work, company)
-    keep = partial(write_prompts, vectors)
+    rows, keep = asked.first_gid[company.prompt], partial(keep_texts, run.work)
     if log.merged:
         parts = [read_joined_prompts(log, rows, head, keep)]
     else:
         parts = run.map("prompts", read_prompts, prompt_jobs(log, rows, head, keep))
     try:
-        pairs = pairs_of(asked, company, [kept for part in parts for kept in part], vectors, chosen, run.map)
+        pairs = pairs_of(asked, company, [kept for part in parts for kept in part], run.work, chosen, run.map)
     except CostplanError as error:
         return none_of(len(asked.first_gid), str(error))
     return simulate_semantic(asked, pairs, chosen)

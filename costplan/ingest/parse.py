@@ -74,8 +74,19 @@ class ParseJob:
 
     @property
     def compiled(self) -> bool:
-        """Whether the log is long enough for compiled loops, and they can call the hash that they need."""
-        return self.split.source.size >= COMPILE_FROM_BYTES and self.max_records is None and _exports_xxh3()
+        """Whether the log is long enough for compiled loops."""
+        return compiles(self.split, self.max_records)
+
+
+def compiles(split: Split, max_records: int | None) -> bool:
+    """Whether a log is long enough for compiled loops, and they can call the hash that they need."""
+    return split.source.size >= COMPILE_FROM_BYTES and max_records is None and _exports_xxh3()
+
+
+def walks(split: Split, detected: Detected, max_records: int | None) -> bool:
+    """Whether lines are read by the compiled walk as far as they are plain."""
+    plain = detected.name == "pairs" and split.source.kind == "lines" and not detected.mapping
+    return plain and compiles(split, max_records)
 
 
 @cache
@@ -119,6 +130,15 @@ def read_calls(
             lines[0] = line  # --head: the source was left in the middle
             break
     books.lines = lines[0]
+
+
+def calls_of_line(raw: bytes, line: int, read: Any, detected: Detected, books: SplitBooks) -> list[Call | NotACall]:
+    """The calls of one line; the books count what cannot be read."""
+    try:
+        return list(_checked(_calls(decode(raw), read, detected), line, books))
+    except BadRecord as bad:
+        books.reject(line, bad.reason)
+        return []
 
 
 def _checked(found: list[Call | NotACall], line: int, books: SplitBooks) -> Iterator[Call | NotACall]:
@@ -188,7 +208,7 @@ def _parse_split(job: ParseJob) -> Parsed:
 
 def _added(job: ParseJob, builder: FeatureBuilder, books: SplitBooks) -> Iterator[None]:
     """Add every record of the split to the builder; yields now and then, so that the caller can write what is there."""
-    if job.compiled and job.detected.name == "pairs" and job.split.source.kind == "lines" and not job.detected.mapping:
+    if walks(job.split, job.detected, job.max_records):
         yield from _added_blocks(job, builder, books)
         return
     for line, call in read_calls(job.split, job.detected, books, job.max_records):
@@ -213,12 +233,7 @@ def _added_blocks(job: ParseJob, builder: FeatureBuilder, books: SplitBooks) -> 
         for line, raw in plain.declined(block, first):
             if not raw.strip():
                 continue
-            try:
-                found = _calls(decode(raw), read, job.detected)
-            except BadRecord as bad:
-                books.reject(line, bad.reason)
-                continue
-            for call in _checked(found, line, books):
+            for call in calls_of_line(raw, line, read, job.detected, books):
                 _add(builder, books, line, call)
             yield
         yield

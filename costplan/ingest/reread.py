@@ -7,23 +7,25 @@ such logs are read whole.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from costplan.engine import read_batch
-from costplan.ingest.detect import Detected
+from costplan.ingest.detect import Detected, reader_of
 from costplan.ingest.log import Log
 from costplan.ingest.normalize import settled_calls
-from costplan.ingest.parse import SplitBooks, read_calls
+from costplan.ingest.parse import SplitBooks, calls_of_line, read_calls, walks
 from costplan.ingest.prompt import flat_text
+from costplan.ingest.records import line_blocks
 from costplan.ingest.source import Split, splits_of
 from costplan.trace import Call
 
 Ints = NDArray[np.int64]
 Keep = Callable[[list[int], list[str]], Any]
 """Takes prompts: what the caller calls them, and the texts of their last turns."""
+Turn = TypeVar("Turn", str | Call, Call)
 _TOGETHER = 20_000
 
 
@@ -83,17 +85,52 @@ def _place(line: Ints) -> Ints:
 
 def read_prompts(job: PromptJob) -> list[Any]:
     """What `keep` makes of the wanted prompts of a split, some at a time."""
-    return _kept(wanted_calls(job), job.keep)
+    only = frozenset(job.line.tolist())
+    turns = _walked_turns(job, only) if walks(job.split, job.detected, job.head) else _turns(job, only)
+    return _kept(_wanted(job, turns), job.keep)
 
 
 def wanted_calls(job: PromptJob) -> Iterator[tuple[int, Call]]:
     """(what the caller calls it, call) of the wanted rows of a split."""
+    return _wanted(job, _turns(job, frozenset(job.line.tolist())))
+
+
+def _wanted(job: PromptJob, turns: Iterator[tuple[tuple[int, int], Turn]]) -> Iterator[tuple[int, Turn]]:
     places = zip(job.line.tolist(), job.place.tolist(), strict=True)
     wanted = dict(zip(places, job.number.tolist(), strict=True))
-    for key, call in _placed(read_calls(job.split, job.detected, SplitBooks(), job.head, frozenset(job.line.tolist()))):
+    for key, turn in turns:
         number = wanted.get(key)
         if number is not None:
-            yield number, call
+            yield number, turn
+
+
+def _turns(job: PromptJob, only: frozenset[int]) -> Iterator[tuple[tuple[int, int], Call]]:
+    """((line, which call of it), call) for the calls of the lines `only`, and perhaps of others."""
+    last, place = -1, 0
+    for line, call in read_calls(job.split, job.detected, SplitBooks(), job.head, only):
+        if type(call) is Call:
+            last, place = line, place + 1 if line == last else 0
+            yield (line, place), call
+
+
+def _walked_turns(job: PromptJob, only: frozenset[int]) -> Iterator[tuple[tuple[int, int], str | Call]]:
+    """The same for logs that the compiled walk reads; of its plain lines the last turn alone."""
+    from costplan.ingest.features import BLOCK_ROWS
+    from costplan.ingest.plain import Slots
+
+    slots, read, books = Slots(BLOCK_ROWS, 0), reader_of(job.detected), SplitBooks()
+    for first, block in line_blocks(job.split, books.reject, [0]):
+        before = first
+        for _ in slots.walked(block):
+            for line in only.intersection(range(before, before + slots.rows)):
+                text = slots.last_turn(line - before)
+                if text is not None:
+                    yield (line, 0), text
+                    continue
+                calls = calls_of_line(slots.line(line - before), line, read, job.detected, books)
+                for place, call in enumerate(each for each in calls if type(each) is Call):
+                    yield (line, place), call
+            before += slots.rows
 
 
 def read_joined_prompts(log: Log, rows: Ints, head: int | None, keep: Keep) -> list[Any]:
@@ -114,18 +151,13 @@ def joined_calls(log: Log, rows: Ints, head: int | None) -> Iterator[tuple[int, 
             yield number_of[row], call
 
 
-def _placed(calls: Iterator[tuple[int, object]]) -> Iterator[tuple[tuple[int, int], Call]]:
-    """((line, which call of it), call)."""
-    last, place = -1, 0
-    for line, call in calls:
-        if type(call) is Call:
-            last, place = line, place + 1 if line == last else 0
-            yield (line, place), call
-
-
-def _kept(calls: Iterator[tuple[int, Call]], keep: Keep) -> list[Any]:
-    prompts = ((number, flat_text(call.messages[-1])[0]) for number, call in calls)
+def _kept(turns: Iterator[tuple[int, Turn]], keep: Keep) -> list[Any]:
+    prompts = ((number, _text(turn)) for number, turn in turns)
     found: list[Any] = []
     while some := list(islice(prompts, _TOGETHER)):
         found.append(keep([number for number, _ in some], [text for _, text in some]))
     return found
+
+
+def _text(turn: str | Call) -> str:
+    return turn if isinstance(turn, str) else flat_text(turn.messages[-1])[0]

@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from xxhash import xxh3_64_intdigest
 
 from costplan.engine import concat, read_batch, write_batches
 from costplan.errors import CostplanError
 from costplan.levers.response_cache import CacheSetting, eligible_rows
-from costplan.similarity.guard import DEFAULT_THRESHOLD
+from costplan.similarity.guard import DEFAULT_THRESHOLD, NUMBER
 from costplan.units import MICROS_PER_SECOND
 
 Ints = NDArray[np.int64]
@@ -35,7 +36,8 @@ _PAIR_BYTES = 12
 _NO_PAIRS = {"first": np.zeros(0, np.int32), "second": np.zeros(0, np.int32), "cosine": np.zeros(0, np.float32)}
 _DIMENSIONS = 256
 _JOB_PROMPTS = 20_000
-_GUARD_PAIRS = 50_000
+_JOB_TEXTS = 5_000
+_GUARD_PAIRS = 5_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +61,7 @@ class Company:
     """The prompts that have others to be compared with."""
 
     prompt: Ints
-    """(U,) ascending; row i of the file of vectors belongs to prompt[i]."""
+    """(U,) ascending."""
     nodes: list[tuple[Ints, Ints]]
     """Twice, or once without windows: (prompt, key of its context and window), by prompt."""
 
@@ -73,6 +75,21 @@ class Kept:
     """(k,) into Company.prompt."""
     end: Ints
     """(k,)"""
+    key: NDArray[np.uint64]
+    """(k,)"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contents:
+    """C different texts: where they lie, and which of them each prompt has."""
+
+    files: list[Path]
+    file: Ints
+    """(C,) into `files`."""
+    start: Ints
+    end: Ints
+    of_row: Ints
+    """(U,) by row of Company.prompt."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,37 +172,89 @@ def _company(prompt: Ints, scope: Ints) -> tuple[Ints, Ints]:
     return prompt[several], scope[several]
 
 
-def vectors_file(folder: Path, company: Company) -> Path:
-    """A file with room for the vectors of all of them."""
-    path = folder / "vectors.f32"
-    with path.open("wb") as file:
-        file.truncate(4 * _DIMENSIONS * len(company.prompt))
-    return path
+def keep_texts(folder: Path, rows: list[int], texts: list[str]) -> Kept:
+    """Write texts to a file of their own."""
+    file = folder / f"texts-{rows[0]}"
+    raw = [text.encode("utf-8", "surrogatepass") for text in texts]
+    file.write_bytes(b"".join(raw))
+    key = np.array([xxh3_64_intdigest(each) for each in raw], np.uint64)
+    return Kept(file, np.array(rows, np.int64), np.cumsum([len(each) for each in raw]), key)
 
 
-def write_prompts(vectors: Path, rows: list[int], texts: list[str]) -> Kept:
-    """Write texts to a file of their own beside that of the vectors, and their vectors into its rows."""
+def contents_of(kept: list[Kept]) -> Contents:
+    """The different texts among those kept."""
+    key, row, end = (np.concatenate([getattr(part, name) for part in kept]) for name in ("key", "row", "end"))
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    order = np.argsort(first)  # as they lie in the files
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    of_row = np.empty(len(row), np.int64)
+    of_row[row] = rank[inverse]
+    file = np.repeat(np.arange(len(kept)), [len(part.row) for part in kept])
+    start = np.append(0, end[:-1])
+    start[np.flatnonzero(np.diff(file, prepend=-1))] = 0
+    at = first[order]
+    return Contents([part.file for part in kept], file[at], start[at], end[at], of_row)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextJob:
+    """Some texts: where they lie, and the file of the vectors with the row at which theirs begin."""
+
+    files: list[Path]
+    file: Ints
+    start: Ints
+    end: Ints
+    vectors: Path
+    row: int
+
+    def texts(self) -> list[str]:
+        """All of them."""
+        found = [""] * len(self.file)
+        for number, path in enumerate(self.files):
+            data = path.read_bytes()
+            for text in np.flatnonzero(self.file == number).tolist():
+                found[text] = data[self.start[text] : self.end[text]].decode("utf-8", "surrogatepass")
+        return found
+
+
+def _text_job(contents: Contents, some: Any, vectors: Path, row: int = 0) -> TextJob:
+    numbers, file = np.unique(contents.file[some], return_inverse=True)
+    files = [contents.files[number] for number in numbers.tolist()]
+    return TextJob(files, file, contents.start[some], contents.end[some], vectors, row)
+
+
+def described(contents: Contents, vectors: Path, spread: Map[Any, Any]) -> NDArray[np.uint64]:
+    """(C,) keys of the numbers in the texts; their vectors go into a file."""
+    vectors.write_bytes(b"")
+    count = len(contents.file)
+    jobs = [_text_job(contents, slice(at, at + _JOB_TEXTS), vectors, at) for at in range(0, count, _JOB_TEXTS)]
+    return np.concatenate([np.zeros(0, np.uint64), *spread("prompts", describe, jobs)])
+
+
+def describe(job: TextJob) -> NDArray[np.uint64]:
+    """Write vectors of texts to their place; the keys of the numbers in them."""
     from costplan.similarity.embed import static_vectors
+    from costplan.similarity.guard import number_keys
 
-    number: dict[str, int] = {}
-    place = [number.setdefault(text, len(number)) for text in texts]
-    row = np.array(rows, np.int64)
-    data = np.memmap(vectors, np.float32, "r+").reshape(-1, _DIMENSIONS)
-    data[row] = static_vectors(list(number))[place]
-    file = vectors.with_name(f"texts-{rows[0]}")
-    with file.open("wb") as out:
-        sizes = [out.write(text.encode("utf-8", "surrogatepass")) for text in texts]
-    return Kept(file, row, np.cumsum(sizes))
+    texts = job.texts()
+    data = static_vectors(texts).tobytes()
+    with job.vectors.open("r+b") as file:
+        file.seek(4 * _DIMENSIONS * job.row)
+        file.write(data)
+    return number_keys(texts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairJob:
-    """The prompts of some contexts: rows [first, last) of the vectors."""
+    """The prompts of some contexts: rows [first, last) of Company.prompt."""
 
     vectors: Path
     out: Path
     first: int
     last: int
+    content: Ints
+    """(last - first,) row of each one's vector."""
     nodes: list[tuple[Ints, Ints]]
     """(row, scope), as in Company."""
     asked_row: Ints
@@ -195,26 +264,35 @@ class PairJob:
 
 
 def pairs_of(
-    asked: Asked, company: Company, kept: list[Kept], vectors: Path, setting: CacheSetting, spread: Map[Any, Any]
+    asked: Asked, company: Company, kept: list[Kept], folder: Path, setting: CacheSetting, spread: Map[Any, Any]
 ) -> AlikePairs:
     """All pairs that a cache under this setting may ever serve for each other.
 
     Raises:
         CostplanError: too many pairs, or too many prompts to compare each with each.
     """
-    jobs = list(_pair_jobs(asked, company, vectors, setting))
+    if not kept:
+        return AlikePairs(**_NO_PAIRS, objection=np.zeros(0, np.uint8))
+    contents, vectors = contents_of(kept), folder / "vectors.f32"
+    numbers = described(contents, vectors, spread)
+    jobs = list(_pair_jobs(asked, company, contents, vectors, setting))
     recalls = [recall for recall in spread("similar prompts", write_pairs, jobs) if recall is not None]
-    if _pair_bytes(vectors) > MOST_PAIRS * _PAIR_BYTES:
+    if _pair_bytes(folder) > MOST_PAIRS * _PAIR_BYTES:
         raise _too_many()
-    found = concat([_NO_PAIRS, *(read_batch(job.out, 0) for job in jobs)])
-    row_first, row_second = found["first"], found["second"]
-    guards = list(_guard_jobs(row_first, row_second, kept, len(company.prompt)))
-    objection = np.concatenate([*spread("guard", objections_of, guards), np.zeros(0, np.uint8)])
-    number = company.prompt.astype(np.int32)
-    return AlikePairs(number[row_first], number[row_second], found["cosine"], objection, min(recalls, default=None))
+    found = concat([read_batch(job.out, 0) for job in jobs])
+    first, second = contents.of_row[found["first"]], contents.of_row[found["second"]]
+    objection = np.full(len(first), NUMBER, np.uint8)
+    same = np.flatnonzero(numbers[first] == numbers[second])
+    objection[same] = _guarded(np.minimum(first, second)[same], np.maximum(first, second)[same], contents, spread)
+    prompt = company.prompt.astype(np.int32)
+    return AlikePairs(
+        prompt[found["first"]], prompt[found["second"]], found["cosine"], objection, min(recalls, default=None)
+    )
 
 
-def _pair_jobs(asked: Asked, company: Company, vectors: Path, setting: CacheSetting) -> Iterator[PairJob]:
+def _pair_jobs(
+    asked: Asked, company: Company, contents: Contents, vectors: Path, setting: CacheSetting
+) -> Iterator[PairJob]:
     row = np.full(len(asked.first_gid), -1, np.int64)
     row[company.prompt] = np.arange(len(company.prompt))
     nodes = [(row[prompt], scope) for prompt, scope in company.nodes]
@@ -225,7 +303,7 @@ def _pair_jobs(asked: Asked, company: Company, vectors: Path, setting: CacheSett
         here = np.sort(order[slice(*np.searchsorted(ordered, (first, last)).tolist())])
         some = [(each[0] >= first) & (each[0] < last) for each in nodes]
         yield PairJob(
-            vectors, vectors.with_name(f"pairs-{first}"), first, last,
+            vectors, vectors.with_name(f"pairs-{first}"), first, last, contents.of_row[first:last],
             [(one[mask], scope[mask]) for (one, scope), mask in zip(nodes, some, strict=True)],
             asked_row[here], asked.columns["time_us"][here], ttl_us,
         )  # fmt: skip
@@ -250,26 +328,27 @@ def _too_many() -> CostplanError:
     )
 
 
-def _pair_bytes(vectors: Path) -> int:
+def _pair_bytes(folder: Path) -> int:
     """About what the pairs that were found take up in files."""
-    return sum(path.stat().st_size for path in vectors.parent.glob("pairs-*"))
+    return sum(path.stat().st_size for path in folder.glob("pairs-*"))
 
 
 def write_pairs(job: PairJob) -> tuple[float, float] | None:
     """Write the pairs that are close and were asked within a TTL; (recall, low) where an index found them."""
     from costplan.similarity.graph import TooManyPairs, close_pairs
 
-    if _pair_bytes(job.vectors) > MOST_PAIRS * _PAIR_BYTES:
+    if _pair_bytes(job.out.parent) > MOST_PAIRS * _PAIR_BYTES:
         raise _too_many()
     count = job.last - job.first
-    offset = 4 * _DIMENSIONS * job.first
-    vectors = np.fromfile(job.vectors, np.float32, _DIMENSIONS * count, offset=offset).reshape(-1, _DIMENSIONS)
+    vectors = np.memmap(job.vectors, np.float32, "r").reshape(-1, _DIMENSIONS)
     parts: list[tuple[Ints, NDArray[np.float32]]] = []
     recalls: list[tuple[float, float]] = []
     for row, scope in job.nodes:
         here = row - job.first
         try:
-            pairs, audit = close_pairs(vectors[here], scope.astype(np.uint64), THRESHOLD, most_pairs=MOST_PAIRS)
+            pairs, audit = close_pairs(
+                vectors[job.content[here]], scope.astype(np.uint64), THRESHOLD, most_pairs=MOST_PAIRS
+            )
         except TooManyPairs:
             raise _too_many() from None
         first, second = here[pairs[0]], here[pairs[1]]
@@ -313,40 +392,44 @@ def _met(first: Ints, second: Ints, asked: Ints, time: Ints, ttl_us: int, count:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GuardJob:
-    """Some pairs, and where their texts lie."""
+    """Some pairs of texts."""
 
     first: Ints
     second: Ints
-    """Into the texts below."""
-    file: NDArray[np.int32]
-    files: list[Path]
-    start: Ints
-    end: Ints
+    """Into the texts of the job."""
+    of: TextJob
 
 
-def _guard_jobs(first: Any, second: Any, kept: list[Kept], rows: int) -> Iterator[GuardJob]:
-    file, start, end = np.zeros(rows, np.int32), np.zeros(rows, np.int64), np.zeros(rows, np.int64)
-    for number, part in enumerate(kept):
-        file[part.row], end[part.row] = number, part.end
-        start[part.row] = np.append(0, part.end[:-1])
-    for at in range(0, len(first), _GUARD_PAIRS):
-        one, other = first[at : at + _GUARD_PAIRS], second[at : at + _GUARD_PAIRS]
-        used, place = np.unique(np.concatenate([one, other]), return_inverse=True)
-        numbers, here = np.unique(file[used], return_inverse=True)
-        yield GuardJob(
-            place[: len(one)], place[len(one) :], here.astype(np.int32),
-            [kept[number].file for number in numbers.tolist()], start[used], end[used],
-        )  # fmt: skip
+def _guarded(first: Ints, second: Ints, contents: Contents, spread: Map[Any, Any]) -> NDArray[np.uint8]:
+    """What the guard says of pairs of texts, the lower number first."""
+    count = len(contents.file)
+    distinct, pair = np.unique(first * count + second, return_inverse=True)
+    one, other = np.divmod(distinct, count)
+    order = _by_family(one, other, count)
+    jobs: list[GuardJob] = []
+    for at in range(0, len(order), _GUARD_PAIRS):
+        some = order[at : at + _GUARD_PAIRS]
+        used, place = np.unique(np.concatenate([one[some], other[some]]), return_inverse=True)
+        jobs.append(GuardJob(place[: len(some)], place[len(some) :], _text_job(contents, used, Path())))
+    found = np.empty(len(distinct), np.uint8)
+    found[order] = np.concatenate([np.zeros(0, np.uint8), *spread("guard", objections_of, jobs)])
+    return found[pair]
+
+
+def _by_family(one: Ints, other: Ints, count: int) -> Ints:
+    """An order of pairs in which those that hang together follow each other: a worker looks at few texts only."""
+    if len(one) <= _GUARD_PAIRS:
+        return np.arange(len(one))
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    edges: Any = coo_array((np.ones(len(one), np.bool_), (one, other)), shape=(count, count))
+    family: Ints = connected_components(edges, directed=False)[1]
+    return np.lexsort((other, one, family[one]))
 
 
 def objections_of(job: GuardJob) -> NDArray[np.uint8]:
     """What the guard says of each pair."""
     from costplan.similarity.guard import objections
 
-    texts = [""] * len(job.file)
-    for number, path in enumerate(job.files):
-        with path.open("rb") as file:
-            for text in np.flatnonzero(job.file == number).tolist():
-                file.seek(int(job.start[text]))
-                texts[text] = file.read(int(job.end[text] - job.start[text])).decode("utf-8", "surrogatepass")
-    return objections(job.first, job.second, texts)
+    return objections(job.first, job.second, job.of.texts())
