@@ -55,16 +55,20 @@ BUDGETS = (
     ),  # fmt: skip
     Budget(parts=frozenset({"profiles"}), lines=1300, reason="four kinds of dated facts, and config.json of any model"),
     Budget(parts=frozenset({"breakeven"}), lines=1400, reason="traffic, offers, crossings, ranges and their document"),
-    Budget(parts=frozenset({"report"}), lines=1950, reason="plan, serving, break-even, measurement, gate, cache"),
+    Budget(
+        parts=frozenset({"report"}),
+        lines=2150,
+        reason="plan and each of its levers, serving, break-even, measurement, gate, cache",
+    ),
     Budget(
         parts=frozenset({"compression"}),
-        lines=900,
+        lines=1000,
         reason="one file per rung: JSON found and minified, tables and their way back, conversations, words; an "
-        "optional language model",
+        "optional language model; where in a prompt tokens go, since cached ones cost less",
     ),
     Budget(
         parts=frozenset({"compress"}),
-        lines=500,
+        lines=650,
         reason="a log's prompts on their way through worker processes, their worth, labelled contexts",
     ),
     Budget(
@@ -180,8 +184,7 @@ def test_only_cli_imports_typer():
 
 
 def test_only_replay_can_talk_to_a_server():
-    assert importers("aiohttp", "httptools", "uvloop", "vllm") <= {"replay"}
-    assert importers("torch", "transformers") <= {"replay", "compression"}  # a model on this machine
+    assert importers("aiohttp", "httptools", "uvloop", "vllm", "torch") <= {"replay"}
 
 
 def test_nothing_imports_a_second_http_client():
