@@ -69,9 +69,9 @@ BUDGETS = (
     ),
     Budget(
         parts=frozenset({"compression"}),
-        lines=900,
+        lines=1000,
         reason="one file per rung: JSON found and minified, tables and their way back, conversations, words; an "
-        "optional language model",
+        "optional language model; where in a prompt tokens go, since cached ones cost less",
     ),
     Budget(
         parts=frozenset({"generate"}),
@@ -85,7 +85,7 @@ BUDGETS = (
     ),
     Budget(
         parts=frozenset({"compress"}),
-        lines=500,
+        lines=650,
         reason="a log's prompts on their way through worker processes, their worth, labelled contexts",
     ),
     Budget(
@@ -201,8 +201,7 @@ def test_only_cli_imports_typer():
 
 
 def test_only_replay_can_talk_to_a_server():
-    assert importers("aiohttp", "httptools", "uvloop", "vllm") <= {"replay"}
-    assert importers("torch", "transformers") <= {"replay", "compression"}  # a model on this machine
+    assert importers("aiohttp", "httptools", "uvloop", "vllm", "torch") <= {"replay"}
 
 
 def test_nothing_imports_a_second_http_client():

@@ -2,24 +2,24 @@
 
 import pickle
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from costplan.compress.document import Case, document_of
-from costplan.compress.money import Worth, worth
+from costplan.compress.document import Case, Tried, document_of, month_for
+from costplan.compress.money import worth
 from costplan.compress.read import Progress, Requests, read_requests
-from costplan.compress.work import KEEP, PARTS, Asked, Found, Options, asked_of, spread
+from costplan.compress.work import KEEP, LOST, PRICES, WIDTH, Asked, Found, Options, spread
 from costplan.compression.pieces import pieces_of
 from costplan.compression.saved import RUNGS
 from costplan.compression.words import counted
 from costplan.engine import Executor, executor, usable_cores
 from costplan.results.compress import Compress
 from costplan.settings import CompressSettings
+from costplan.tokens import encoding_of
 
 __all__ = ["run_compress"]
 
@@ -35,15 +35,18 @@ def run_compress(
     ):
         work = Path(folder)
         requests = read_requests(paths, settings, work, pool, tell)
-        chosen = _sample(requests.n, settings)
         options = Options(frozenset(settings.roles), settings.rung or RUNGS, settings.keep or KEEP, settings.show_text)
+        chosen = np.zeros(0, np.int64)
+        if "lossy" in options.rungs:
+            rng = np.random.default_rng(settings.seed)
+            chosen = np.sort(rng.choice(requests.n, min(requests.n, settings.sample), replace=False))
         inexact = np.zeros(requests.n, np.bool_)
-        found = _together(spread(pool, _asked(requests, set(chosen.tolist()), work / "sample", inexact, tell), options))
-        lossy = _tried(pool, work, options, settings, tell) if len(chosen) else Found()
+        found = spread(pool, _asked(requests, set(chosen.tolist()), work / "sample", inexact, tell), options)
+        tried = _try(pool, work, options, settings) if len(chosen) else Found()
         return document_of(Case(
-            requests=requests, settings=settings, origins=origins, options=options, found=found,
-            worth=_worth(requests, found, np.arange(requests.n)), inexact=inexact, sample=chosen,
-            tried=_worth(requests, lossy, chosen), lossy=lossy,
+            requests=requests, settings=settings, origins=origins, options=options, inexact=inexact,
+            all=_tried(requests, found, np.arange(requests.n)), sample=_tried(requests, tried, chosen),
+            month=month_for(requests, settings),
         ))  # fmt: skip
 
 
@@ -51,21 +54,19 @@ def _silent(stage: str, done: int, total: int) -> None:
     """No progress wanted."""
 
 
-def _sample(n: int, settings: CompressSettings) -> NDArray[np.int64]:
-    """(k,) numbers of the requests that the lossy rung is tried on, ascending."""
-    if settings.rung and "lossy" not in settings.rung:
-        return np.zeros(0, np.int64)
-    return np.sort(np.random.default_rng(settings.seed).choice(n, min(n, settings.sample), replace=False))
-
-
 def _asked(
     requests: Requests, chosen: set[int], sample: Path, inexact: NDArray[np.bool_], report: Progress
 ) -> Iterator[Asked]:
     """All requests, one by one; those chosen are put aside in a file on the way."""
+    names = ("input_tokens", "cache_read_tokens", "cache_write_tokens")
+    tokens: list[tuple[int, int, int]] = list(zip(*(requests.columns[name].tolist() for name in names), strict=True))
     with sample.open("wb") as file:
         for number, call, place in requests.texts():
-            asked = asked_of(number, call, place, requests.columns)
-            inexact[number] = not asked.exact
+            encoding, exact = encoding_of(call.response_model or call.request_model or requests.assumed_model)
+            inexact[number] = not exact
+            asked = Asked(
+                number, place, call.messages, call.tools, call.output_text or "", encoding, exact, tokens[number]
+            )
             if number in chosen:
                 pickle.dump(asked, file)
             yield asked
@@ -73,7 +74,7 @@ def _asked(
                 report("prompts", number, requests.n)
 
 
-def _tried(pool: Executor, work: Path, options: Options, settings: CompressSettings, report: Progress) -> Found:
+def _try(pool: Executor, work: Path, options: Options, settings: CompressSettings) -> Found:
     """The lossy rung on the requests put aside; a language model runs in this process only."""
     counts = counted(
         piece.text for asked in _aside(work / "sample") for piece in pieces_of(asked.messages)
@@ -81,7 +82,7 @@ def _tried(pool: Executor, work: Path, options: Options, settings: CompressSetti
     )  # fmt: skip
     (work / "counts").write_bytes(pickle.dumps(counts))
     options = replace(options, counts=work / "counts", model=settings.lm)
-    return _together(spread(pool if settings.lm is None else Executor(1), _aside(work / "sample"), options))
+    return spread(pool if settings.lm is None else Executor(1), _aside(work / "sample"), options)
 
 
 def _aside(sample: Path) -> Iterator[Asked]:
@@ -93,18 +94,10 @@ def _aside(sample: Path) -> Iterator[Asked]:
                 return
 
 
-def _together(parts: Iterable[Found]) -> Found:
-    found = Found()
-    for part in parts:
-        found.add(part)
-    return found
-
-
-def _worth(requests: Requests, found: Found, numbers: NDArray[np.int64]) -> Worth:
-    """Worth of what was found for the requests `numbers` (m,), ascending."""
-    columns: dict[str, Any] = {name: column[numbers] for name, column in requests.columns.items()}
-    parts, lost = np.zeros((len(numbers), len(RUNGS), len(PARTS))), np.zeros(len(numbers))
-    place = np.searchsorted(numbers, found.number)
-    if len(place):
-        parts[place], lost[place] = np.array(found.parts), found.lost
-    return worth(columns, requests.rates, parts, lost)
+def _tried(requests: Requests, found: Found, number: NDArray[np.int64]) -> Tried:
+    """What was found for the requests `number` (k,), ascending."""
+    table = np.zeros((len(number), WIDTH))
+    table[np.searchsorted(number, [each for each, _ in found.rows])] = [row for _, row in found.rows] or 0.0
+    columns = {name: column[number] for name, column in requests.columns.items()}
+    parts = table[:, :LOST].reshape(len(number), len(RUNGS), PRICES)
+    return Tried(number=number, found=found, table=table, worth=worth(columns, requests.rates, parts, table[:, LOST]))

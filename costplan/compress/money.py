@@ -45,12 +45,12 @@ def worth(columns: dict[str, NDArray[Any]], rates: RateTable, parts: Floats, los
     rate = np.vstack([rates.rates[:, :3], np.zeros((1, 3))])[columns["call_rate_row"]]  # row -1: the zeros
     rate = rate * (columns["weight"] * columns["priced"] * NANOS_PER_USD)[:, None]
     tokens = parts.sum(axis=2)
-    cumulative = np.cumsum((parts * rate[:, None, :]).sum(axis=2), axis=1)
     reads_left = np.maximum(0.0, columns["cache_read_tokens"][:, None] - np.cumsum(parts[:, :, 1], axis=1))
     left = columns["input_tokens"][:, None] - np.cumsum(tokens, axis=1)
     under = (left < policies_of(rates).min_tokens[columns["price_key"]][:, None]) & (tokens.cumsum(axis=1) > 0)
     input_rate, read_rate, write_rate = rate.T[:, :, None]
     rewritten = np.minimum(lost_reads[:, None], reads_left) * _REWRITES * (write_rate - read_rate)
-    lost = np.maximum(rewritten, np.where(under, reads_left * (input_rate - read_rate), 0.0))
-    net = np.diff(cumulative - lost, axis=1, prepend=0.0)
-    return Worth(tokens * columns["weight"][:, None], net, np.diff(lost, axis=1, prepend=0.0))
+    lost = np.diff(
+        np.maximum(rewritten, np.where(under, reads_left * (input_rate - read_rate), 0.0)), axis=1, prepend=0.0
+    )  # fmt: skip
+    return Worth(tokens * columns["weight"][:, None], (parts * rate[:, None, :]).sum(axis=2) - lost, lost)

@@ -8,7 +8,6 @@ import pickle
 import re
 import tempfile
 import zlib
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -18,18 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costplan.compress.work import counts_in, model_in
-from costplan.compression import lossy
 from costplan.compression.exact import exact
+from costplan.compression.lossy import COMPRESSORS, Score, shortened
 from costplan.compression.survival import survives
 from costplan.compression.table import reformatted
-from costplan.compression.words import Counts, counted
+from costplan.compression.words import counted
 from costplan.engine import Executor, executor, usable_cores
 from costplan.errors import CostplanError
 from costplan.results.compress import CompressorRow, CompressPairs
 from costplan.settings import CompressSettings
 from costplan.tokens import counter, encoding_of
 
-KEEP = 0.5
+KEEP, LOSSLESS = 0.5, "lossless"
 _HINT = 'one row per line: {"context": "..." or ["...", "..."], "question": "...", "answers": ["..."]}'
 _BATCH = 100
 _BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
@@ -68,7 +67,7 @@ def judge_contexts(path: Path, settings: CompressSettings) -> CompressPairs:
             parts = (pool if settings.lm is None else Executor(1)).map(_judge, jobs)
     found = np.concatenate(parts)
     other = np.array([not any(map(_has_name_or_number, row.answers)) for row in kept])
-    names = [name for name, _ in compressors(settings.lm)]
+    names = [name for name, _ in _scores(settings.lm)] + [LOSSLESS]
     return CompressPairs(
         keep=keep, tokenizer=encoding, by=_table(names, found),
         other_answers=_table(names, found[other]) if other.any() else [], without_answer=len(rows) - len(kept),
@@ -100,39 +99,26 @@ def read_contexts(path: Path) -> list[Row]:
     return rows
 
 
-def compressors(model: Path | None) -> list[tuple[str, lossy.Compressor]]:
-    """Name and function of each, the baselines first."""
-    found: list[tuple[str, lossy.Compressor]] = [
-        ("random", lossy.random_words), ("truncate_middle", lossy.truncated_middle),
-        ("stop_words", lossy.stop_words_first), ("self_information", lossy.self_information),
-        ("self_information_protected", lossy.protected), ("sentences", lossy.sentences),
-        ("by_question", lossy.by_question), ("lossless", _lossless),
-    ]  # fmt: skip
-    return found if model is None else [*found, ("perplexity", model_in(model).compress)]
-
-
-def _lossless(blocks: Sequence[str], question: str, budget: int, counts: Counts, count: lossy.Count) -> list[str]:
-    return [reformatted(exact(block), count) for block in blocks]
+def _scores(model: Path | None) -> list[tuple[str, Score]]:
+    return [*COMPRESSORS, *([] if model is None else [("perplexity", model_in(model).score)])]
 
 
 def _judge(job: tuple[list[Row], float, str, Path, Path | None]) -> NDArray[np.int64]:
-    """(rows, compressors, 3): tokens before, tokens after, whether an answer survives."""
+    """(rows, compressors, 3): tokens before, tokens after, whether an answer survives; the last is LOSSLESS."""
     rows, keep, encoding, counts_file, model = job
     counts, count = counts_in(counts_file), counter(encoding)
-    return np.array([
-        [_tried(row, compress, keep, counts, count) for _, compress in compressors(model)] for row in rows
-    ])  # fmt: skip
-
-
-def _tried(
-    row: Row, compress: lossy.Compressor, keep: float, counts: Counts, count: Callable[[str], int]
-) -> tuple[int, int, bool]:
-    before = sum(map(count, row.blocks))
-    blocks = compress(row.blocks, row.question, int(keep * before), counts, count)
-    after = sum(map(count, blocks))
-    if after >= before:
-        return before, before, True
-    return before, after, survives(row.answers, "\n\n".join(blocks))
+    found: list[list[tuple[int, int, bool]]] = []
+    for row in rows:
+        before = sum(map(count, row.blocks))
+        budget = int(keep * before)
+        ways = [
+            shortened(row.blocks, row.question, budget, counts, count, score) for _, score in _scores(model)
+        ]  # fmt: skip
+        ways.append([reformatted(exact(block), count) for block in row.blocks])
+        after = [min(before, sum(map(count, blocks))) for blocks in ways]
+        alive = [survives(row.answers, "\n\n".join(blocks)) for blocks in ways]
+        found.append([(before, size, there) for size, there in zip(after, alive, strict=True)])
+    return np.array(found)
 
 
 def _table(names: list[str], found: NDArray[np.int64]) -> list[CompressorRow]:

@@ -50,6 +50,8 @@ class Requests:
     columns: dict[str, NDArray[Any]]
     """(n,) each; `parts` (n, 5) nano-dollars by costing.PARTS."""
     rates: RateTable
+    assumed_model: str
+    """Where the log names none."""
     sites: dict[int, str]
 
     @property
@@ -99,7 +101,7 @@ def read_requests(
     return Requests(
         log=log, settled=len(why), calls=float(columns["weight"].sum()), total_nanos=int(columns["cost"].sum()),
         left_out=left_out, row=keep, columns={name: column[keep] for name, column in columns.items()},
-        rates=compiled.rates, sites=names,
+        rates=compiled.rates, sites=names, assumed_model=settings.assume_model or "",
     )  # fmt: skip
 
 

@@ -10,29 +10,30 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from costplan.compression.lossy import compressible, thinned
 from costplan.compression.pieces import pieces_of
-from costplan.compression.saved import RUNGS, Rung, Saved, by_price, lost_reads, saved
+from costplan.compression.saved import RUNGS, Rung, by_price, lost_reads, saved
 from costplan.compression.survival import names, numbers
 from costplan.compression.unused import unused
 from costplan.compression.words import Counts
 from costplan.engine import Executor
-from costplan.tokens import counter, encoding_of
-from costplan.trace import Call, Message
+from costplan.tokens import counter
+from costplan.trace import Message
 
 KEEP = 0.65
 """Share of the tokens of long prose that stays, unless the user says otherwise."""
-PARTS = ("fresh", "read", "write")
 MEASURED: tuple[Rung, ...] = RUNGS[:-1]
 """Rungs that every request climbs."""
+PRICES = 3
+"""Tokens are told apart by what was paid for them: fresh, read, written."""
+LOST, NUMBERS, NAMES, PARAGRAPHS, CONTEXT = (len(RUNGS) * PRICES + place for place in (0, 1, 3, 5, 7))
+"""Columns of a request, after the tokens of each rung by PRICES: unshared cache reads; numbers before and after in the
+texts that the lossy rung shortens; names likewise; paragraphs of context, and unused ones; tokens of both."""
+WIDTH = CONTEXT + 2
 _BATCH_CALLS, _BATCH_CHARS, _ROUND = 400, 4_000_000, 16
 _SHOWN_CHARS = 2_000
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,8 @@ class Asked:
     answer: str
     encoding: str
     exact: bool
-    input_tokens: int
-    cache_read: int
-    cache_write: int
+    tokens: tuple[int, int, int]
+    """Input, cache reads, cache writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,53 +66,34 @@ class Options:
 
 @dataclass(slots=True)
 class Found:
-    """What k requests lose."""
+    """What some requests lose."""
 
-    number: list[int] = field(default_factory=list[int])
-    parts: list[NDArray[np.float64]] = field(default_factory=list[NDArray[np.float64]])
-    """Of each request (5 rungs, 3): tokens taken out by PARTS, as reported."""
-    lost: list[float] = field(default_factory=list[float])
-    """Cache reads that stay in the prompt but are shared no more."""
+    rows: list[tuple[int, list[float]]] = field(default_factory=list[tuple[int, list[float]]])
+    """(number, WIDTH columns) of each that loses anything; of all where the lossy rung is tried."""
     by_role: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
-    """Tokens by rung and role."""
-    chars: Counter[str] = field(default_factory=Counter[str])
-    """Of all prompts, by role."""
+    """Tokens by rung and role; with "" for the rung, characters of all prompts."""
     examples: dict[str, tuple[int, str, str, str]] = field(default_factory=dict[str, tuple[int, str, str, str]])
     """By rung the text that loses most: tokens, place, before, after."""
-    kept: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]])
-    """Of each request (numbers before, numbers after, names before, names after) in the texts that the lossy rung
-    shortens; then paragraphs of context, unused ones, and the tokens of both."""
 
     def add(self, other: "Found") -> None:
         """Take in what another worker found."""
-        for name in ("number", "parts", "lost", "kept"):
-            getattr(self, name).extend(getattr(other, name))
+        self.rows += other.rows
         self.by_role.update(other.by_role)
-        self.chars.update(other.chars)
         for rung, example in other.examples.items():
             self.examples[rung] = max(example, self.examples.get(rung, example))
 
 
-def asked_of(number: int, call: Call, place: str, columns: dict[str, NDArray[Any]]) -> Asked:
-    """What a worker gets to see of a call."""
-    encoding, exact = encoding_of(call.response_model or call.request_model)
-    input_tokens, read, write = (
-        int(columns[name][number]) for name in ("input_tokens", "cache_read_tokens", "cache_write_tokens")
-    )
-    return Asked(
-        number, place, call.messages, call.tools, call.output_text or "", encoding, exact, input_tokens, read, write
-    )
-
-
-def spread(pool: Executor, asked: Iterable[Asked], options: Options) -> Iterator[Found]:
+def spread(pool: Executor, asked: Iterable[Asked], options: Options) -> Found:
     """`look` at all requests in batches, a few of them on their way at a time."""
+    found = Found()
     waiting: list[tuple[list[Asked], Options]] = []
-    for batch in _batches(asked):
+    for batch in (*_batches(asked), []):
         waiting.append((batch, options))
-        if len(waiting) == _ROUND:
-            yield from pool.map(look, waiting)
+        if len(waiting) == _ROUND or not batch:
+            for part in pool.map(look, waiting):
+                found.add(part)
             waiting = []
-    yield from pool.map(look, waiting)
+    return found
 
 
 def _batches(asked: Iterable[Asked]) -> Iterator[list[Asked]]:
@@ -124,8 +105,7 @@ def _batches(asked: Iterable[Asked]) -> Iterator[list[Asked]]:
         if len(batch) == _BATCH_CALLS or chars > _BATCH_CHARS:
             yield batch
             batch, chars = [], 0
-    if batch:
-        yield batch
+    yield batch
 
 
 def look(job: tuple[list[Asked], Options]) -> Found:
@@ -138,65 +118,56 @@ def look(job: tuple[list[Asked], Options]) -> Found:
 
 
 def _look(asked: Asked, options: Options, found: Found) -> None:
-    kept = [0] * 8
+    row = [0.0] * WIDTH
 
     def watch(rung: Rung, before: str, after: str, tokens: int) -> None:
-        if rung == "lossy":
-            for at, tell in ((0, numbers), (2, names)):
-                there = tell(before)
-                kept[at] += len(there)
-                kept[at + 1] += len(there & tell(after))
-        best = found.examples.get(rung)
-        if best is None or tokens > best[0]:
+        for at, tell in ((NUMBERS, numbers), (NAMES, names)) if rung == "lossy" else ():
+            there = tell(before)
+            row[at] += len(there)
+            row[at + 1] += len(there & tell(after))
+        if tokens > found.examples.get(rung, (0,))[0]:
             shown = _SHOWN_CHARS if options.show_text else 0
             found.examples[rung] = (tokens, asked.place, before[:shown], after[:shown])
 
     def thin(text: str, question: str) -> str:
         assert options.counts is not None
-        compress = None if options.model is None else model_in(options.model).compress
-        return thinned(text, question, options.keep, counts_in(options.counts), counter(asked.encoding), compress)
+        score = None if options.model is None else model_in(options.model).score
+        return thinned(text, question, options.keep, counts_in(options.counts), counter(asked.encoding), score)
 
+    input_tokens, read, write = asked.tokens
     told = saved(
-        asked.messages, asked.encoding, exact=asked.exact, tools=asked.tools, input_tokens=asked.input_tokens,
+        asked.messages, asked.encoding, exact=asked.exact, tools=asked.tools, input_tokens=input_tokens,
         thin=thin if options.counts else None, roles=options.roles, rungs=options.rungs, watch=watch,
     )  # fmt: skip
-    for piece in pieces_of(asked.messages):
-        found.chars[piece.role] += len(piece.text)
+    pieces = pieces_of(asked.messages)
+    for piece in pieces:
+        found.by_role["", piece.role] += len(piece.text)
+    for cut in told.cuts:
+        found.by_role[cut.rung, cut.role] += round(cut.tokens * input_tokens / told.prompt_tokens)
     if options.counts:
-        kept[4:] = _unused(asked, options)
-        found.kept.append(tuple(kept))
-    if told.cuts:
-        scale = asked.input_tokens / told.prompt_tokens
-        for cut in told.cuts:
-            found.by_role[cut.rung, cut.role] += round(cut.tokens * scale)
+        texts = [piece.text for piece in pieces if piece.role in options.roles and not piece.fixed]
+        row[PARAGRAPHS:] = _unused(texts, asked)
     if told.cuts or options.counts:
-        found.number.append(asked.number)
-        found.parts.append(_parts(asked, told))
-        found.lost.append(lost_reads(told, asked.input_tokens, asked.cache_read))
+        parts = [by_price(told, (rung,), input_tokens, read, write) for rung in RUNGS]
+        row[:LOST] = [tokens for part in parts for tokens in (part.fresh, part.read, part.write)]
+        row[LOST] = lost_reads(told, input_tokens, read)
+        found.rows.append((asked.number, row))
 
 
-def _parts(asked: Asked, told: Saved) -> NDArray[np.float64]:
-    rows = (by_price(told, (rung,), asked.input_tokens, asked.cache_read, asked.cache_write) for rung in RUNGS)
-    return np.array([[getattr(row, part) for part in PARTS] for row in rows])
-
-
-def _unused(asked: Asked, options: Options) -> list[int]:
+def _unused(texts: list[str], asked: Asked) -> list[float]:
     """Paragraphs of context, those without a trace in the answer, tokens of both; zeros where there is no context."""
-    texts = [piece.text for piece in pieces_of(asked.messages) if piece.role in options.roles and not piece.fixed]
     blocks = [text[start:end] for text in texts for start, end in compressible(text)]
     if len(blocks) < 3 or len(asked.answer.split()) < 5:
         return [0, 0, 0, 0]
     gone = unused(blocks, asked.answer)
-    tokens = [counter(asked.encoding)(block) for block in blocks]
-    lost = sum(each for each, is_gone in zip(tokens, gone, strict=True) if is_gone)
-    return [len(blocks), sum(gone), sum(tokens), lost]
+    tokens = list(map(counter(asked.encoding), blocks))
+    return [len(blocks), sum(gone), sum(tokens), sum(n for n, is_gone in zip(tokens, gone, strict=True) if is_gone)]
 
 
 @lru_cache(maxsize=1)
 def counts_in(path: Path) -> Counts:
     """Word counts that this run wrote, read once per process."""
-    with path.open("rb") as file:
-        return pickle.load(file)
+    return pickle.loads(path.read_bytes())
 
 
 @lru_cache(maxsize=1)

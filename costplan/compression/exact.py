@@ -69,7 +69,7 @@ def without_repeats(texts: list[str], editable: list[bool]) -> list[str]:
     """The texts of one request, each long paragraph only once; later ones give way to a pointer to the first.
 
     A pointer names how the paragraph begins, and is only set where no other paragraph before it begins like that, so
-    `restored` gives the texts back. Code in fences stays as it is.
+    that the texts can be restored. Code in fences stays as it is.
     """
     if any(_POINTER in text for text in texts):
         return texts
@@ -84,21 +84,6 @@ def without_repeats(texts: list[str], editable: list[bool]) -> list[str]:
             again = firsts.get(shown) == block and len(block) >= MIN_BLOCK_CHARS and not code.meet(place, at)
             firsts.setdefault(shown, block)
             blocks.append(f"{_POINTER}{shown}{_POINTER_END}" if again and may_change else block)
-        found.append("\n\n".join(blocks))
-    return found
-
-
-def restored(texts: list[str]) -> list[str]:
-    """The inverse of `without_repeats`."""
-    firsts: dict[str, str] = {}
-    found: list[str] = []
-    for text in texts:
-        blocks: list[str] = []
-        for block in text.split("\n\n"):
-            if block.startswith(_POINTER) and block.endswith(_POINTER_END):
-                block = firsts[block[len(_POINTER) : -len(_POINTER_END)]]
-            firsts.setdefault(_beginning(block), block)
-            blocks.append(block)
         found.append("\n\n".join(blocks))
     return found
 

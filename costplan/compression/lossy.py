@@ -1,8 +1,7 @@
 """Rung 4, lossy: prose brought down to a share of its tokens, by what words tell or by what a question asks for.
 
-Every compressor takes blocks of text, a question (may be empty), a budget of tokens for all blocks, and counts of words
-of the texts at hand; it returns the blocks, some of them perhaps empty. None looks at a model. The weights below were
-chosen on one half of the NQ passages of "Lost in the Middle" (Liu et al. 2023); what is reported is the other half.
+A compressor is a score for words; the highest stay, as many as fit into a budget of tokens. The weights were chosen on
+one half of the NQ passages of "Lost in the Middle" (Liu et al. 2023); figures are from the other half.
 """
 
 import re
@@ -32,82 +31,92 @@ _PARAGRAPH = re.compile(r"(?:[^\n]+(?:\n|\Z))+")
 _LONG_LINE = re.compile(r"[^\n]+")
 
 Count = Callable[[str], int]
-Compressor = Callable[[Sequence[str], str, int, Counts, Count], list[str]]
+Score = Callable[[Words, str, Counts], list[float]]
+"""(words of all blocks, question, counts) -> what each word is worth; the highest stay."""
 
 
-def random_words(blocks: Sequence[str], question: str, budget: int, counts: Counts, count: Count) -> list[str]:
-    """Words by lot, the same for the same text."""
-    words = words_of(blocks)
-    return best(blocks, words, _lots(words), budget, count)
+def by_lot(words: Words, question: str, counts: Counts) -> list[float]:
+    """The same lots for the same text."""
+    draw = Random(crc32("\x1e".join(words.text).encode("utf-8", "surrogatepass")))
+    return [draw.random() for _ in words.text]
 
 
-def truncated_middle(blocks: Sequence[str], question: str, budget: int, counts: Counts, count: Count) -> list[str]:
-    """The beginning and the end."""
-    words = words_of(blocks)
-    middle = (len(words.text) - 1) / 2
-    return best(blocks, words, [abs(place - middle) for place in range(len(words.text))], budget, count)
+def from_the_middle(words: Words, question: str, counts: Counts) -> list[float]:
+    """The beginning and the end stay."""
+    return [abs(2 * place - len(words.text) + 1) for place in range(len(words.text))]
 
 
-def stop_words_first(blocks: Sequence[str], question: str, budget: int, counts: Counts, count: Count) -> list[str]:
+def stop_words_last(words: Words, question: str, counts: Counts) -> list[float]:
     """Stop words go first, then others by lot."""
+    lots = zip(words.text, by_lot(words, question, counts), strict=True)
+    return [lot + (plain_word(word) not in STOP_WORDS) for word, lot in lots]
+
+
+def self_information(words: Words, question: str, counts: Counts) -> list[float]:
+    """The rarest words stay."""
+    return [counts.bits(plain_word(word)) for word in words.text]
+
+
+def protected(words: Words, question: str, counts: Counts) -> list[float]:
+    """As `self_information`, with names and numbers raised, smoothed over neighbours."""
+    return told_by(self_information(words, question, counts), words, question)
+
+
+def sentences(words: Words, question: str, counts: Counts) -> list[float]:
+    """By sentence: the share of the question's words in it."""
+    return _relevance(words, words.sentence, question, counts)
+
+
+def by_question(words: Words, question: str, counts: Counts) -> list[float]:
+    """As `protected`, and words of sentences and blocks that hold words of the question come first."""
+    return with_question(protected(words, question, counts), words, question, counts)
+
+
+COMPRESSORS: tuple[tuple[str, Score], ...] = (
+    ("random", by_lot), ("truncate_middle", from_the_middle), ("stop_words", stop_words_last),
+    ("self_information", self_information), ("self_information_protected", protected), ("sentences", sentences),
+    ("by_question", by_question),
+)  # fmt: skip
+"""The baselines first."""
+
+
+def shortened(
+    blocks: Sequence[str], question: str, budget: int, counts: Counts, count: Count, score: Score
+) -> list[str]:  # fmt: skip
+    """The blocks with what fits into `budget` tokens for all of them; some may be empty."""
     words = words_of(blocks)
-    lots = _lots(words)
-    scores = [lot + (plain_word(word) not in STOP_WORDS) for word, lot in zip(words.text, lots, strict=True)]
-    return best(blocks, words, scores, budget, count)
+    units = words.sentence if score is sentences else None
+    return best(words, score(words, question, counts), budget, count, units)
 
 
-def self_information(blocks: Sequence[str], question: str, budget: int, counts: Counts, count: Count) -> list[str]:
-    """The rarest words."""
-    words = words_of(blocks)
-    return best(blocks, words, [counts.bits(plain_word(word)) for word in words.text], budget, count)
-
-
-def protected(blocks: Sequence[str], question: str, budget: int, counts: Counts, count: Count) -> list[str]:
-    """The rarest words, and before them those with a digit or a capital; neighbours pull each other along."""
-    words = words_of(blocks)
-    return best(blocks, words, told_by(words, question, counts), budget, count)
-
-
-def sentences(blocks: Sequence[str], question: str, budget: int, counts: Counts, count: Count) -> list[str]:
-    """Whole sentences, those first that share rare words with the question."""
-    words = words_of(blocks)
-    scores = _relevance(words, words.sentence, question, counts)
-    return best(blocks, words, scores, budget, count, words.sentence)
-
-
-def by_question(blocks: Sequence[str], question: str, budget: int, counts: Counts, count: Count) -> list[str]:
-    """As `protected`, but words of sentences and blocks that share rare words with the question come first."""
-    words = words_of(blocks)
-    scores = told_by(words, question, counts)
-    if question and words.text:
-        weight = _QUESTION_BITS if len(blocks) > 1 else _QUESTION_BITS_ALONE
-        of_sentence = _relevance(words, words.sentence, question, counts)
-        of_block = _relevance(words, words.block, question, counts) if len(blocks) > 1 else [0.0]
-        for place, (sentence, block) in enumerate(zip(words.sentence, words.block, strict=True)):
-            scores[place] += weight * (of_sentence[sentence] + of_block[block])
-    return best(blocks, words, scores, budget, count)
-
-
-def told_by(words: Words, question: str, counts: Counts) -> list[float]:
-    """Bits of each word, names and numbers raised, smoothed over neighbours."""
+def told_by(bits: list[float], words: Words, question: str) -> list[float]:
+    """Bits of words, raised for names and numbers where the question may ask for one, smoothed over neighbours."""
     raised = _PROTECT_BITS if not question or _ASKS_FOR_A_NAME.search(question) else _PROTECT_BITS_OTHERWISE
-    bits = [
-        counts.bits(plain_word(word)) + raised * inside
-        for word, inside in zip(words.text, names_and_numbers(words.text), strict=True)
-    ]
+    bits = [here + raised * inside for here, inside in zip(bits, names_and_numbers(words.text), strict=True)]
     around = zip([*bits[:1], *bits[:-1]], bits, [*bits[1:], *bits[-1:]], strict=True)
     return [here + _NEIGHBOUR_SHARE * (left + right) / 2 for left, here, right in around]
+
+
+def with_question(scores: list[float], words: Words, question: str, counts: Counts) -> list[float]:
+    """Scores raised by how much of the question a word's sentence and block hold."""
+    several = len(words.blocks) > 1
+    weight = _QUESTION_BITS if several else _QUESTION_BITS_ALONE
+    of_sentence = _relevance(words, words.sentence, question, counts)
+    of_block = _relevance(words, words.block, question, counts) if several else [0.0] * len(words.blocks)
+    return [
+        score + weight * (of_sentence[sentence] + of_block[block])
+        for score, sentence, block in zip(scores, words.sentence, words.block, strict=True)
+    ]
 
 
 def names_and_numbers(words: Sequence[str]) -> list[bool]:
     """Words with a digit or a capital, and up to two stop words between such ("Lord of the Rings")."""
     found = [any(char.isupper() or char.isdigit() for char in word) for word in words]
     last = -9
-    for place in range(len(words)):
-        if found[place]:
-            if 1 < place - last <= 3 and all(word in STOP_WORDS for word in words[last + 1 : place]):
-                found[last + 1 : place] = [True] * (place - last - 1)
-            last = place
+    for place in [place for place, inside in enumerate(found) if inside]:
+        if 1 < place - last <= 3 and STOP_WORDS.issuperset(words[last + 1 : place]):
+            found[last + 1 : place] = [True] * (place - last - 1)
+        last = place
     return found
 
 
@@ -142,19 +151,19 @@ def question_of(text: str) -> str:
 
 
 def thinned(
-    text: str, question: str, keep: float, counts: Counts, count: Count, compressor: Compressor | None = None
-) -> str:
+    text: str, question: str, keep: float, counts: Counts, count: Count, score: Score | None = None
+) -> str:  # fmt: skip
     """A text whose long paragraphs are brought down to a share of their tokens; everything else stays.
 
-    Without a compressor: where three blocks or more and a question can be told apart, `by_question`; else `protected`.
+    Without a score: where three blocks or more and a question can be told apart, `by_question`; else `protected`.
     """
     spans = compressible(text)
     blocks = [text[start:end] for start, end in spans]
-    compressor = compressor or (by_question if question and len(blocks) >= MIN_BLOCKS else protected)
-    budget = int(keep * sum(map(count, blocks)))
+    score = score or (by_question if question and len(blocks) >= MIN_BLOCKS else protected)
+    shorter = shortened(blocks, question, int(keep * sum(map(count, blocks))), counts, count, score)
     pieces: list[str] = []
     at = 0
-    for (start, end), block in zip(spans, compressor(blocks, question, budget, counts, count), strict=True):
+    for (start, end), block in zip(spans, shorter, strict=True):
         pieces += (text[at:start], block)
         at = end
     return "".join([*pieces, text[at:]])
@@ -169,8 +178,3 @@ def _relevance(words: Words, unit: Sequence[int], question: str, counts: Counts)
         held[number].add(stem(plain_word(word)))
     total = sum(bits.values()) or 1.0
     return [sum(bits[word] for word in sorted(some & asked)) / total for some in held]
-
-
-def _lots(words: Words) -> list[float]:
-    draw = Random(crc32("\x1e".join(words.text).encode("utf-8", "surrogatepass")))
-    return [draw.random() for _ in words.text]

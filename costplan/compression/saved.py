@@ -7,11 +7,12 @@ the exception (`rewritten_from`). A text that no rung can shorten is not tokenis
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from functools import lru_cache
+from typing import Any, Literal
 
 from costplan.compression.exact import exact as exactly
 from costplan.compression.exact import long_blocks, without_repeats
-from costplan.compression.lossy import compressible, question_of
+from costplan.compression.lossy import question_of
 from costplan.compression.pieces import DEFAULT_ROLES, Piece, pieces_of
 from costplan.compression.structural import PLACEHOLDER, Clearing, cleared, long_units, without_known_units
 from costplan.compression.table import reformatted
@@ -25,8 +26,7 @@ RUNGS: tuple[Rung, ...] = (*LOSSLESS, *STRUCTURAL, "lossy")
 Watch = Callable[[Rung, str, str, int], None]
 MAX_SCALE = 1.6
 """Most tokens of another vendor's vocabulary per token counted here; what is reported beyond is not text."""
-_MEMO_CHARS = 16_000_000
-_Found = TypeVar("_Found")
+_REMEMBERED_CHARS = 32_768
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,6 @@ class Saved:
         return self.tokens(*STRUCTURAL)
 
     @property
-    def lossy_tokens(self) -> int:
-        return self.tokens("lossy")
-
-    @property
     def first_changed_token(self) -> int | None:
         return min((cut.start for cut in self.cuts), default=None)
 
@@ -84,9 +80,8 @@ class Priced:
 
 def saved(
     messages: list[Message], encoding: str, *, exact: bool = False, tools: Any = None, input_tokens: int | None = None,
-    keep: float | None = None, thin: Callable[[str, str], str] | None = None,
-    roles: frozenset[str] = DEFAULT_ROLES, rungs: Iterable[Rung] = RUNGS, clearing: Clearing | None = None,
-    watch: Watch | None = None,
+    thin: Callable[[str, str], str] | None = None, roles: frozenset[str] = DEFAULT_ROLES,
+    rungs: Iterable[Rung] = RUNGS, clearing: Clearing | None = None, watch: Watch | None = None,
 ) -> Saved:  # fmt: skip
     """What would be taken out of a request.
 
@@ -96,8 +91,7 @@ def saved(
         exact: whether it is the model's own.
         tools: tool definitions; they stand before the messages and are never rewritten.
         input_tokens: as reported; decides whether old tool results are cleared (default: what is counted here).
-        keep: target share of the tokens of long prose: `lossy_tokens` without looking for the words that go.
-        thin: text and question -> shorter text: the rung is really tried. Default of both: it is left out.
+        thin: text and question -> shorter text, the lossy rung (default: it is left out).
         roles: whose texts are rewritten.
         rungs: which ones are climbed.
         clearing: when old tool results are cleared (default: as Anthropic's server does).
@@ -107,41 +101,30 @@ def saved(
     pieces = pieces_of(messages)
     texts = [piece.text for piece in pieces]
     editable = [not piece.fixed and piece.role in roles for piece in pieces]
-    places = [place for place, may in enumerate(editable) if may]
-    neat = list(texts)
-    repeats, tables = False, False
-    if "exact" in rungs:
-        for place in places:
-            neat[place] = _exact(texts[place], encoding)
-        blocks = [_blocks(text, encoding) for text in neat]
-        repeats = any(len(set(some)) < len(some) for some in blocks) or _meet(blocks)
-    if "reformat" in rungs:
-        tables = any("},{" in neat[place] for place in places)
-    known = "repeats" in rungs and _meet(_units(text, encoding) for text in neat)
+    vocabularies = [encoding if may and "exact" in rungs else "" for may in editable]
+    facts = list(map(_facts, texts, vocabularies))
+    neat = [text for text, _, _ in facts]
+    repeats = "exact" in rungs and _come_again([blocks for _, blocks, _ in facts])
+    known = "repeats" in rungs and _come_again([units for _, _, units in facts])
+    tables = "reformat" in rungs and any("},{" in text for text, may in zip(neat, editable, strict=True) if may)
     size = sum(map(len, texts)) if input_tokens is None else input_tokens
     may_clear = "tool_results" in rungs and size > clearing.trigger_tokens and any(p.role == "tool" for p in pieces)
-    lossy = "lossy" in rungs and (keep is not None or thin is not None)
-    if not (repeats or tables or known or may_clear or lossy) and neat == texts:
+    if not (repeats or tables or known or may_clear or thin) and neat == texts:
         return Saved()
     count = counter(encoding)
     prompt = _Prompt(pieces, [count(text) for text in texts], count(_text(tools)) if tools else 0, count, watch)
     if input_tokens is not None:
         own = exact or any(piece.fixed and not piece.text for piece in pieces)
         prompt.total = max(prompt.total, input_tokens if own else int(input_tokens / MAX_SCALE))
-    if repeats:
-        neat = _shorter(neat, without_repeats(neat, editable), count)
-    prompt.change("exact", neat)
+    prompt.change("exact", _shorter(neat, without_repeats(neat, editable), count) if repeats else neat)
     if tables:
-        for place in places:
-            neat[place] = _table(neat[place], encoding)
-        prompt.change("reformat", neat)
+        pairs = zip(prompt.texts, editable, strict=True)
+        prompt.change("reformat", [reformatted(text, count) if may else text for text, may in pairs])
     if known:
-        prompt.change("repeats", _shorter(prompt.texts, without_known_units(prompt.texts, editable), count))
+        prompt.change("repeats", without_known_units(prompt.texts, editable))
     rewritten = prompt.clear(clearing, input_tokens) if may_clear else None
-    if thin is not None and lossy:
-        prompt.change("lossy", _thinned(pieces, prompt.texts, editable, thin, count))
-    elif keep is not None and lossy:
-        prompt.thin(keep, editable)
+    if thin is not None and "lossy" in rungs:
+        prompt.change("lossy", _thinned(prompt.texts, pieces, editable, thin))
     return Saved(prompt.total, tuple(prompt.cuts), rewritten)
 
 
@@ -183,62 +166,46 @@ class _Prompt:
     ) -> None:
         self.pieces, self.count, self._watch = pieces, count, watch
         self.texts = [piece.text for piece in pieces]
-        self.tokens = list(tokens)
+        self.tokens, self._sent = list(tokens), tokens
         self.cuts: list[Cut] = []
-        self._sent = list(tokens)
-        self._starts: list[int] = []
-        for each in tokens:
-            self._starts.append(before)
-            before += each
-        self.total = before + TOKENS_PER_MESSAGE * (pieces[-1].message + 1 if pieces else 0) + TOKENS_PER_REPLY
+        self._starts = [before + sum(tokens[:place]) for place in range(len(tokens))]
+        framing = TOKENS_PER_MESSAGE * (pieces[-1].message + 1 if pieces else 0) + TOKENS_PER_REPLY
+        self.total = before + sum(tokens) + framing
 
     def change(self, rung: Rung, texts: list[str]) -> None:
-        """Go on with other texts; each has been checked to be no longer in tokens than the one it stands for."""
-        for number, (old, new) in enumerate(zip(self.texts, texts, strict=True)):
-            if new != old:
-                self._change(rung, number, new, _first_change(old, new) / max(1, len(old)))
+        """Go on with other texts, as far as they have fewer tokens than those they stand for."""
+        for number, new in enumerate(texts):
+            if new != self.texts[number]:
+                self._change(rung, number, new)
 
-    def _change(self, rung: Rung, number: int, new: str, share_before: float) -> None:
-        tokens = self.tokens[number] - self.count(new)
+    def _change(self, rung: Rung, number: int, new: str) -> None:
+        old, tokens = self.texts[number], self.tokens[number] - self.count(new)
         if tokens > 0:
-            if self._watch:
-                self._watch(rung, self.texts[number], new, tokens)
-            self._cut(rung, number, tokens, share_before)
+            start, sent = self._starts[number], self._sent[number]
+            first = start + sent * _first_change(old, new) // max(1, len(old))
+            self.cuts.append(Cut(rung, self.pieces[number].role, first, start + sent, tokens))
             self.texts[number], self.tokens[number] = new, self.tokens[number] - tokens
+            if self._watch:
+                self._watch(rung, old, new, tokens)
 
     def clear(self, clearing: Clearing, input_tokens: int | None) -> int | None:
         """Clear old tool results; the token where the prompt differs from what the request before sent."""
         scale = self.total / input_tokens if input_tokens else 1.0
-        trigger = Clearing(int(clearing.trigger_tokens * scale) - (self.total - sum(self._sent)), clearing.keep_results)
+        trigger = Clearing(int(clearing.trigger_tokens * scale) - self.total + sum(self._sent), clearing.keep_results)
         gone, first = cleared(self.pieces, self._sent, trigger)
         for number in gone:
-            self._change("tool_results", number, PLACEHOLDER, 0.0)
+            self._change("tool_results", number, PLACEHOLDER)
         return None if first is None else self._starts[first]
 
-    def thin(self, keep: float, editable: list[bool]) -> None:
-        """Take long prose down to a share of its tokens, without saying which words."""
-        for number, text in enumerate(self.texts):
-            blocks = compressible(text) if editable[number] else []
-            tokens = sum(self.count(text[start:end]) for start, end in blocks)
-            if tokens > int(keep * tokens):
-                self._cut("lossy", number, tokens - int(keep * tokens), blocks[0][0] / len(text))
 
-    def _cut(self, rung: Rung, number: int, tokens: int, share_before: float) -> None:
-        start, sent = self._starts[number], self._sent[number]
-        self.cuts.append(Cut(rung, self.pieces[number].role, start + int(share_before * sent), start + sent, tokens))
-
-
-def _thinned(
-    pieces: list[Piece], texts: list[str], editable: list[bool], thin: Callable[[str, str], str],
-    count: Callable[[str], int],
-) -> list[str]:  # fmt: skip
+def _thinned(texts: list[str], pieces: list[Piece], editable: list[bool], thin: Callable[[str, str], str]) -> list[str]:
     """The texts with less prose; the question to a text is its own, else that of the user's turn before."""
-    found: list[str] = []
     question = ""
-    for piece, text, may_change in zip(pieces, texts, editable, strict=True):
+    found: list[str] = []
+    for text, piece, may_change in zip(texts, pieces, editable, strict=True):
         question = (question_of(text) if piece.role == "user" else "") or question
         found.append(thin(text, question) if may_change else text)
-    return _shorter(texts, found, count)
+    return found
 
 
 def _shorter(before: list[str], after: list[str], count: Callable[[str], int]) -> list[str]:
@@ -253,20 +220,19 @@ def _first_change(before: str, after: str) -> int:
     low, high = 0, min(len(before), len(after))
     while low < high:
         middle = (low + high + 1) // 2
-        if before[low:middle] == after[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
+        same = before[low:middle] == after[low:middle]
+        low, high = (middle, high) if same else (low, middle - 1)
     return low
 
 
-def _meet(hashes: Iterable[tuple[int, ...]]) -> bool:
-    """Whether two texts share a hash."""
+def _come_again(hashes: list[tuple[int, ...]]) -> bool:
+    """Whether some hash comes twice."""
     seen: set[int] = set()
     for some in hashes:
-        if not seen.isdisjoint(some):
-            return True
+        before = len(seen)
         seen.update(some)
+        if len(seen) < before + len(some):
+            return True
     return False
 
 
@@ -274,41 +240,12 @@ def _text(tools: Any) -> str:
     return tools if isinstance(tools, str) else pieces_of([Message("tools", None, tools)])[0].text
 
 
-def _remembered(compute: Callable[[str, str], _Found]) -> Callable[[str, str], _Found]:
-    """Remember what was found for a text in a vocabulary, up to a total length of texts."""
-    memo: dict[tuple[str, str], _Found] = {}
-    held = 0
-
-    def remembered(text: str, encoding: str) -> _Found:
-        nonlocal held
-        found = memo.get((text, encoding))
-        if found is None:
-            held += len(text)
-            if held > _MEMO_CHARS:
-                memo.clear()
-                held = len(text)
-            found = memo[text, encoding] = compute(text, encoding)
-        return found
-
-    return remembered
+@lru_cache(maxsize=4096)
+def _remembered(text: str, encoding: str) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+    neat = _shorter([text], [exactly(text)], counter(encoding))[0] if encoding else text
+    return neat, long_blocks(neat), long_units(neat)
 
 
-@_remembered
-def _exact(text: str, encoding: str) -> str:
-    return _shorter([text], [exactly(text)], counter(encoding))[0]
-
-
-@_remembered
-def _table(text: str, encoding: str) -> str:
-    count = counter(encoding)
-    return _shorter([text], [reformatted(text, count)], count)[0]
-
-
-@_remembered
-def _blocks(text: str, encoding: str) -> tuple[int, ...]:
-    return long_blocks(text)
-
-
-@_remembered
-def _units(text: str, encoding: str) -> tuple[int, ...]:
-    return long_units(text)
+def _facts(text: str, encoding: str) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+    """(text after rung 1, its long blocks, its long units); without a vocabulary the text may not change."""
+    return (_remembered if len(text) <= _REMEMBERED_CHARS else _remembered.__wrapped__)(text, encoding)

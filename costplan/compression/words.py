@@ -7,7 +7,7 @@ different, in the log's own texts (the unigram form of Selective Context, Li et 
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log2
 
 STOP_WORDS = frozenset(
@@ -32,22 +32,27 @@ _SUFFIXES = ("'s", "ies", "es", "s", "ed", "ing")
 class Words:
     """The words of several blocks, one after the other."""
 
-    text: list[str]
-    before: list[str]
+    blocks: Sequence[str]
+    text: list[str] = field(default_factory=list[str])
+    before: list[str] = field(default_factory=list[str])
     """What stands between a word and the one before it in its block."""
-    sentence: list[int]
-    block: list[int]
+    sentence: list[int] = field(default_factory=list[int])
+    block: list[int] = field(default_factory=list[int])
 
-    def kept(self, keep: Sequence[bool], n_blocks: int) -> list[str]:
+    def kept(self, keep: Sequence[bool]) -> list[str]:
         """The kept words by block; where words are left out the widest gap stays: a line end before a blank."""
-        pieces: list[list[str]] = [[] for _ in range(n_blocks)]
+        pieces: list[list[str]] = [[] for _ in self.blocks]
         gap = 0
         for word, before, block, here in zip(self.text, self.before, self.block, keep, strict=True):
-            gap = max(gap, 2 if "\n" in before else 1 if before else 0)
+            gap = max(gap, _gap(before))
             if here:
                 pieces[block] += (_GAPS[gap] if pieces[block] else "", word)
                 gap = 0
         return ["".join(some) for some in pieces]
+
+
+def _gap(before: str) -> int:
+    return 2 if "\n" in before else 1 if before else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ def counted(texts: Iterable[str]) -> Counts:
 
 def words_of(blocks: Sequence[str]) -> Words:
     """The words of blocks of text with their sentences."""
-    found = Words([], [], [], [])
+    found = Words(blocks)
     sentence = -1
     for number, block in enumerate(blocks):
         ends = [match.end() for match in _SENTENCE_END.finditer(block)] + [len(block) + 1]
@@ -114,9 +119,8 @@ def stem(word: str) -> str:
 
 
 def best(
-    blocks: Sequence[str], words: Words, scores: Sequence[float], budget: int, count: Callable[[str], int],
-    units: Sequence[int] | None = None,
-) -> list[str]:  # fmt: skip
+    words: Words, scores: Sequence[float], budget: int, count: Callable[[str], int], units: Sequence[int] | None = None
+) -> list[str]:
     """By block, the highest-scored words that fit into `budget` tokens together, earlier ones first among equals.
 
     With `units` (the unit of each word, ascending from 0) these are kept or left as a whole, and scored.
@@ -124,20 +128,16 @@ def best(
     units = range(len(words.text)) if units is None else units
     costs = [0] * len(scores)
     for unit, word, before in zip(units, words.text, words.before, strict=True):
-        costs[unit] += count(f" {word}" if before else word)
+        costs[unit] += count(_GAPS[_gap(before)] + word)
     order = sorted(range(len(scores)), key=lambda unit: -scores[unit])
     room = budget
-    found: list[str] = []
-    for _ in range(4):
+    while True:
         keep, left = [False] * len(scores), room
         for unit in order:
             if costs[unit] <= left:
                 keep[unit], left = True, left - costs[unit]
-            elif left <= 0:
-                break
-        found = words.kept([keep[unit] for unit in units], len(blocks))
+        found = words.kept([keep[unit] for unit in units])
         over = sum(map(count, filter(None, found))) - budget
         if over <= 0:
-            break
+            return found
         room -= over  # words do not always cost the same alone and together
-    return found

@@ -26,7 +26,7 @@ def verdict(document: Compress) -> str:
     month = document.headline_usd_month
     if month.value is not None:
         first += f", {numbers.money(month.value)} {numbers.interval(month)} a month"
-    rest = sum(row.saved_usd.value or 0.0 for row in document.rungs if not row.headline)
+    rest = sum(max(0.0, row.saved_usd.value or 0.0) for row in document.rungs if not row.headline)
     if rest <= 0:
         return first + "."
     return f"{first}. Potential: {numbers.money(rest)} more, and nothing here says what that does to answers."
@@ -120,7 +120,7 @@ def render_compress(document: Compress, console: Console, *, verbose: bool = Fal
     for site in document.by_call_site[: None if verbose else _TOP_SITES]:
         cells = [plain(cell, 60) for cell in site_cells(site)]
         text = f"{cells[0]}: {cells[4]} without loss, {cells[5]} by structure, of {cells[2]} of input "
-        line(console, "Site", f"{text}({cells[1]} requests, {cells[3]} touched)")
+        line(console, "Site", f"{text}({plural(site.requests, 'request')}, {cells[3]} touched)")
     if len(document.by_call_site) > _TOP_SITES and not verbose:
         line(console, "", f"{len(document.by_call_site) - _TOP_SITES} more call sites with --verbose")
     for role in document.by_role if verbose else ():

@@ -24,12 +24,11 @@ class RungRow(msgspec.Struct, frozen=True, kw_only=True):
     headline: bool
     """It counts without a test; the others need one ("A/B")."""
     basis: Basis
-    touched: int
-    """Requests that lose tokens; `touched_share` of those looked at."""
     touched_share: float
+    """Of the requests looked at: those that lose tokens."""
     saved_tokens: Estimate
     saved_share: Estimate
-    """Of the input tokens of the requests looked at, with the sampling interval for more traffic like this."""
+    """Of the input tokens of the requests looked at; exact for this log, or with the interval of the sample."""
     kept_share: float
     """Of the input tokens, after this rung and those before it."""
     saved_usd: Estimate
@@ -37,6 +36,7 @@ class RungRow(msgspec.Struct, frozen=True, kw_only=True):
     lost_cache_usd: float
     """What cached reads cost more because the prefix changes, or falls under the provider's minimum."""
     cumulative_usd: float
+    """Saved by this rung and those before it; a rung that costs more than it saves is left out."""
     saved_usd_month: Estimate
     numbers_kept: Estimate | None = None
     """Of the different numbers in the texts that the lossy rung shortens; likewise names."""

@@ -151,7 +151,7 @@ def _on_off(value: Any) -> str:
 
 def _some_of(*choices: str) -> Callable[[Any], tuple[str, ...]]:
     def parse(value: Any) -> tuple[str, ...]:
-        found = _texts(value)
+        found = tuple(part for item in _texts(value) for part in item.split(","))
         if not set(found) <= set(choices):
             raise ValueError(f"must be {' or '.join(choices)}")
         return found

@@ -44,10 +44,9 @@ class _Sums:
 
 
 def hit_interval(
-    hit: NDArray[np.bool_] | Floats, weight: Floats, time_us: Ints, user: NDArray[np.uint64], seed: int = 0
+    hit: NDArray[np.bool_], weight: Floats, time_us: Ints, user: NDArray[np.uint64], seed: int = 0
 ) -> Interval:
     """Interval of sum(weight of hits) / sum(weight); all (n,). User 0 is nobody: such requests are redrawn by time.
-    A hit may be a part of a request, from 0 to 1.
 
     (0, 1) without requests or weight.
     """
@@ -59,7 +58,7 @@ def hit_interval(
         order = np.argsort(time_us, kind="stable")
         hit, weight, user = hit[order], weight[order], user[order]
     rng = np.random.default_rng(seed)
-    hits = hit * weight
+    hits = np.where(hit, weight, 0.0)
     share = float(hits.sum()) / total
     cell = np.arange(len(hit)) * min(CELLS, len(hit)) // len(hit)
     pieces = [(_sums(cell, hits, weight), 0)]

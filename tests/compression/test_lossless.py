@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from costplan.compression.documents import DECODER, documents
-from costplan.compression.exact import exact, restored, without_repeats
+from costplan.compression.exact import exact, without_repeats
 from costplan.compression.table import NotATable, decode, encode, reformatted
 from costplan.tokens import counter
 from hypothesis import given, settings
@@ -31,6 +31,22 @@ def tables(draw: st.DrawFn) -> Any:
     row = some.flatmap(lambda found: st.fixed_dictionaries(dict.fromkeys(found, CELLS)))
     rows = draw(st.lists(row, min_size=2, max_size=5))
     return draw(st.sampled_from([rows, {"rows": rows, "n": 1}, [[rows], "x"]]))
+
+
+def restored(texts: list[str]) -> list[str]:
+    """What a reader makes of pointers to paragraphs."""
+    before: list[str] = []
+    found: list[str] = []
+    for text in texts:
+        blocks: list[str] = []
+        for block in text.split("\n\n"):
+            if block.startswith("[same as above: "):
+                shown = block.removeprefix("[same as above: ").removesuffix("…]")
+                block = next(each for each in before if each.startswith(shown))
+            before.append(block)
+            blocks.append(block)
+        found.append("\n\n".join(blocks))
+    return found
 
 
 def tree(text: str) -> Any:
