@@ -45,7 +45,7 @@ def run_compress(
         tried = _try(pool, work, options, settings) if len(chosen) else Found()
         return document_of(Case(
             requests=requests, settings=settings, origins=origins, options=options, inexact=inexact,
-            all=_tried(requests, found, np.arange(requests.n)), sample=_tried(requests, tried, chosen),
+            all=_tried(requests, found, requests.n), sample=_tried(requests, tried, len(chosen)),
             month=month_for(requests, settings),
         ))  # fmt: skip
 
@@ -94,10 +94,12 @@ def _aside(sample: Path) -> Iterator[Asked]:
                 return
 
 
-def _tried(requests: Requests, found: Found, number: NDArray[np.int64]) -> Tried:
-    """What was found for the requests `number` (k,), ascending."""
-    table = np.zeros((len(number), WIDTH))
-    table[np.searchsorted(number, [each for each, _ in found.rows])] = [row for _, row in found.rows] or 0.0
+def _tried(requests: Requests, found: Found, n: int) -> Tried:
+    """What was found for n requests."""
+    number = np.concatenate([np.zeros(0, np.int64), *found.number])
+    table = np.concatenate([np.zeros((0, WIDTH)), *found.table])
     columns = {name: column[number] for name, column in requests.columns.items()}
     parts = table[:, :LOST].reshape(len(number), len(RUNGS), PRICES)
-    return Tried(number=number, found=found, table=table, worth=worth(columns, requests.rates, parts, table[:, LOST]))
+    return Tried(
+        number=number, n=n, found=found, table=table, worth=worth(columns, requests.rates, parts, table[:, LOST])
+    )

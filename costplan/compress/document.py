@@ -29,10 +29,11 @@ _RISKS = ("none", "low", "medium", "medium", "high")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Tried:
-    """What k requests lose on their way up the rungs."""
+    """What requests lose on their way up the rungs: k rows, of n requests that were tried."""
 
     number: NDArray[np.int64]
-    """(k,) among the n requests looked at."""
+    """(k,) among the requests looked at."""
+    n: int
     found: Found
     table: Floats
     """(k, work.WIDTH)"""
@@ -70,26 +71,26 @@ class Case:
         counted: Basis = "estimated" if self.inexact.any() else "measured"
         return "simulated" if RUNGS[index] in ("tool_results", "lossy") else counted
 
-    def per_month(self, nanos: NDArray[Any], basis: Basis) -> Estimate:
-        """A month of nano-dollars by request."""
+    def per_month(self, tried: Tried | None, nanos: NDArray[Any], basis: Basis) -> Estimate:
+        """A month of nano-dollars by row, or by request."""
         columns = self.requests.columns
         hour = np.where(columns["has_time"], columns["time_us"] // (SECONDS_PER_HOUR * MICROS_PER_SECOND), NO_HOUR)
         hours, of = np.unique(hour, return_inverse=True)
-        return self.month.estimate(hours, np.rint(np.bincount(of, nanos, len(hours))).astype(np.int64), basis)
+        sums = np.bincount(of if tried is None else of[tried.number], nanos, len(hours))
+        return self.month.estimate(hours, np.rint(sums).astype(np.int64), basis)
 
     def ratio(self, tried: Tried, part: Floats, whole: Floats, basis: Basis) -> Estimate:
-        """Sum of parts by sum of wholes (k,); exact where all requests were tried."""
+        """Sum of parts (k,) by sum of wholes: (k,) of a sample, (n,) where all requests were tried, which is exact."""
         if not whole.sum() > 0:
             return unknown("share", "nothing of the kind in the requests looked at")
-        value = low = high = float(part.sum() / whole.sum())
-        if len(tried.number) == self.requests.n:
+        value = float(part.sum() / whole.sum())
+        if tried.n == self.requests.n:
             return exact(value, "share", basis)
         rng = np.random.default_rng(self.settings.seed)
         times = rng.multinomial(len(part), np.full(len(part), 1 / len(part)), DRAWS)
         wholes = times @ whole
         low, high = np.quantile((times @ part)[wholes > 0] / wholes[wholes > 0], [0.025, 0.975]).tolist()
-        low, high = min(low, value), max(high, value)
-        return Estimate(value=value, low=low, high=high, level=0.95, unit="share", basis=basis)
+        return Estimate(value=value, low=min(low, value), high=max(high, value), level=0.95, unit="share", basis=basis)
 
 
 def month_for(requests: Requests, settings: CompressSettings) -> Month:
@@ -116,10 +117,10 @@ def document_of(case: Case) -> Compress:
         cache_read_tokens=round(float((columns["cache_read_tokens"] * columns["weight"]).sum())),
         estimated_token_share=float(tokens[case.inexact].sum() / tokens.sum()),
         span_days=int(time.max() - time.min()) / MICROS_PER_SECOND / SECONDS_PER_DAY if len(time) else None,
-        keep=case.options.keep, roles=sorted(case.options.roles), sampled=len(case.sample.number),
+        keep=case.options.keep, roles=sorted(case.options.roles), sampled=case.sample.n,
         headline_usd=float(headline.sum()) / NANOS_PER_USD,
         headline_share=float(headline.sum()) / max(1, requests.total_nanos),
-        headline_usd_month=case.per_month(headline, case.basis(0)), rungs=_rungs(case),
+        headline_usd_month=case.per_month(case.all, headline, case.basis(0)), rungs=_rungs(case),
         by_call_site=_sites(case, counted), by_role=_roles(case), unused_context=_unused(case),
         examples=_examples(case), next_step="",
         assumptions=assumptions(case.settings, case.origins, case.options.keep),
@@ -140,30 +141,31 @@ def _rungs(case: Case) -> list[RungRow]:
 
 
 def _rung(case: Case, index: int) -> RungRow:
-    tried = case.all if RUNGS[index] in MEASURED else case.sample
+    is_measured = RUNGS[index] in MEASURED
+    tried = case.all if is_measured else case.sample
     tokens, net, basis = tried.worth.tokens[:, index], tried.worth.net[:, index], case.basis(index)
-    nanos = case.input_nanos()
-    share = case.ratio(tried, tokens, case.tokens()[tried.number], basis)
-    of_usd = case.ratio(tried, net, nanos[tried.number].astype(np.float64), basis)
-    usd = float(nanos.sum()) / NANOS_PER_USD
-    if tried is case.all:
-        month = case.per_month(net, basis)
+    nanos, size = case.input_nanos().astype(np.float64), case.tokens()
+    of = slice(None) if is_measured else tried.number
+    share, of_usd = case.ratio(tried, tokens, size[of], basis), case.ratio(tried, net, nanos[of], basis)
+    if is_measured:
+        month = case.per_month(tried, net, basis)
     else:
-        month = _wider(case.per_month(nanos * (of_usd.value or 0.0), basis), of_usd)
-    lost = float(tried.worth.lost[:, index].sum()) / max(1.0, float(nanos[tried.number].sum()))
-    table = tried.table
+        month = _wider(case.per_month(None, nanos * (of_usd.value or 0.0), basis), of_usd)
+    usd = float(nanos.sum()) / NANOS_PER_USD
+    lost = float(tried.worth.lost[:, index].sum() / max(1.0, nanos[of].sum()))
     return RungRow(
         rung=RUNGS[index], what=WHAT[index], risk=_RISKS[index], headline=RUNGS[index] in LOSSLESS, basis=basis,
-        touched_share=float((tokens > 0).mean()), saved_tokens=_times(share, float(case.tokens().sum()), "tokens"),
+        touched_share=int((tokens > 0).sum()) / tried.n, saved_tokens=_times(share, float(size.sum()), "tokens"),
         saved_share=share, kept_share=0.0, saved_usd=_times(of_usd, usd, "USD"), lost_cache_usd=lost * usd,
         cumulative_usd=0.0, saved_usd_month=month, note=NOTES[index],
-        numbers_kept=_kept(case, table, NUMBERS) if RUNGS[index] == "lossy" else None,
-        names_kept=_kept(case, table, NAMES) if RUNGS[index] == "lossy" else None,
+        numbers_kept=None if is_measured else _kept(case, NUMBERS),
+        names_kept=None if is_measured else _kept(case, NAMES),
     )  # fmt: skip
 
 
-def _kept(case: Case, table: Floats, column: int) -> Estimate:
-    return case.ratio(case.sample, table[:, column + 1], table[:, column], "measured")
+def _kept(case: Case, column: int) -> Estimate:
+    before, after = case.sample.table[:, column : column + 2].T
+    return case.ratio(case.sample, after, before, "measured")
 
 
 def _times(share: Estimate, scale: float, unit: str) -> Estimate:
@@ -183,12 +185,13 @@ def _sites(case: Case, counted: list[int]) -> list[SiteRow]:
     worth = case.all.worth
     keys, of = np.unique(case.requests.columns["site"], return_inverse=True)
 
-    def by_site(values: NDArray[Any]) -> list[float]:
-        return np.bincount(of, values, len(keys)).tolist()
+    def by_site(values: NDArray[Any], where: NDArray[Any] = of) -> list[float]:
+        return np.bincount(where, values, len(keys)).tolist()
 
     requests, tokens, usd = by_site(np.ones(len(of))), by_site(case.tokens()), by_site(case.input_nanos())
-    touched = by_site(np.sign(worth.tokens[:, counted].sum(axis=1)))
-    net = {RUNGS[index]: by_site(worth.net[:, index]) for index in case.rungs if RUNGS[index] in MEASURED}
+    row_of = of[case.all.number]
+    touched = by_site(np.sign(worth.tokens[:, counted].sum(axis=1)), row_of)
+    net = {RUNGS[index]: by_site(worth.net[:, index], row_of) for index in case.rungs if RUNGS[index] in MEASURED}
     rows = [
         SiteRow(
             call_site=case.requests.sites[int(key)], requests=int(requests[site]), input_tokens=round(tokens[site]),

@@ -12,6 +12,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from costplan.compression.lossy import compressible, thinned
 from costplan.compression.pieces import pieces_of
 from costplan.compression.saved import RUNGS, Rung, by_price, lost_reads, saved
@@ -64,34 +67,32 @@ class Options:
     model: Path | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Found:
-    """What some requests lose."""
+    """What some requests lose; of all of them where the lossy rung is tried, else of those that lose anything."""
 
-    rows: list[tuple[int, list[float]]] = field(default_factory=list[tuple[int, list[float]]])
-    """(number, WIDTH columns) of each that loses anything; of all where the lossy rung is tried."""
+    number: list[NDArray[np.int64]] = field(default_factory=list[NDArray[np.int64]])
+    table: list[NDArray[np.float64]] = field(default_factory=list[NDArray[np.float64]])
+    """By batch: (k,) and (k, WIDTH)."""
     by_role: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     """Tokens by rung and role; with "" for the rung, characters of all prompts."""
     examples: dict[str, tuple[int, str, str, str]] = field(default_factory=dict[str, tuple[int, str, str, str]])
     """By rung the text that loses most: tokens, place, before, after."""
-
-    def add(self, other: "Found") -> None:
-        """Take in what another worker found."""
-        self.rows += other.rows
-        self.by_role.update(other.by_role)
-        for rung, example in other.examples.items():
-            self.examples[rung] = max(example, self.examples.get(rung, example))
 
 
 def spread(pool: Executor, asked: Iterable[Asked], options: Options) -> Found:
     """`look` at all requests in batches, a few of them on their way at a time."""
     found = Found()
     waiting: list[tuple[list[Asked], Options]] = []
-    for batch in (*_batches(asked), []):
+    for batch in _batches(asked):
         waiting.append((batch, options))
         if len(waiting) == _ROUND or not batch:
             for part in pool.map(look, waiting):
-                found.add(part)
+                found.number += part.number
+                found.table += part.table
+                found.by_role.update(part.by_role)
+                for rung, example in part.examples.items():
+                    found.examples[rung] = max(example, found.examples.get(rung, example))
             waiting = []
     return found
 
@@ -105,19 +106,22 @@ def _batches(asked: Iterable[Asked]) -> Iterator[list[Asked]]:
         if len(batch) == _BATCH_CALLS or chars > _BATCH_CHARS:
             yield batch
             batch, chars = [], 0
-    yield batch
+    yield from ([batch] if batch else [])
+    yield []
 
 
 def look(job: tuple[list[Asked], Options]) -> Found:
     """What some requests lose."""
     batch, options = job
     found = Found()
-    for each in batch:
-        _look(each, options, found)
+    rows = [(each.number, row) for each in batch if (row := _look(each, options, found))]
+    found.number.append(np.array([number for number, _ in rows], np.int64))
+    found.table.append(np.array([row for _, row in rows], np.float64).reshape(-1, WIDTH))
     return found
 
 
-def _look(asked: Asked, options: Options, found: Found) -> None:
+def _look(asked: Asked, options: Options, found: Found) -> list[float]:
+    """A row of the table; empty where nothing is lost."""
     row = [0.0] * WIDTH
 
     def watch(rung: Rung, before: str, after: str, tokens: int) -> None:
@@ -147,11 +151,10 @@ def _look(asked: Asked, options: Options, found: Found) -> None:
     if options.counts:
         texts = [piece.text for piece in pieces if piece.role in options.roles and not piece.fixed]
         row[PARAGRAPHS:] = _unused(texts, asked)
-    if told.cuts or options.counts:
-        parts = [by_price(told, (rung,), input_tokens, read, write) for rung in RUNGS]
-        row[:LOST] = [tokens for part in parts for tokens in (part.fresh, part.read, part.write)]
-        row[LOST] = lost_reads(told, input_tokens, read)
-        found.rows.append((asked.number, row))
+    parts = [by_price(told, (rung,), input_tokens, read, write) for rung in RUNGS]
+    row[:LOST] = [tokens for part in parts for tokens in (part.fresh, part.read, part.write)]
+    row[LOST] = lost_reads(told, input_tokens, read)
+    return row if told.cuts or options.counts else []
 
 
 def _unused(texts: list[str], asked: Asked) -> list[float]:

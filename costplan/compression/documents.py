@@ -55,6 +55,8 @@ _CODE_WORDS = re.compile(
 )
 _LAST_WORD = re.compile(r"[A-Za-z_]+\Z")
 _BEFORE_CHARS = 64
+_MOST_CHARS = 4_000_000
+"""Longer texts are left alone: their trees would take too much memory."""
 
 
 def fences(text: str) -> list[tuple[int, int, str]]:
@@ -81,10 +83,10 @@ def code_spans(text: str) -> list[tuple[int, int]]:
 
 def not_prose(text: str) -> Spans:
     """Fenced blocks and JSON documents."""
+    spans = [(start, end) for start, end, _ in fences(text)]
+    spans += [(document.start, document.end) for document in documents(text)]
     found: list[tuple[int, int]] = []
-    for start, end in sorted([(start, end) for start, end, _ in fences(text)] + [
-        (document.start, document.end) for document in documents(text)
-    ]):  # fmt: skip
+    for start, end in sorted(spans):
         if not found or start >= found[-1][1]:
             found.append((start, end))
     return Spans(found)
@@ -92,7 +94,7 @@ def not_prose(text: str) -> Spans:
 
 def documents(text: str) -> list[Document]:
     """JSON objects and arrays that are data, in order; none inside fenced code. Each character is parsed once."""
-    if "{" not in text and "[" not in text:
+    if ("{" not in text and "[" not in text) or len(text) > _MOST_CHARS:
         return []
     code = Spans(code_spans(text))
     found: list[Document] = []

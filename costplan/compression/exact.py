@@ -4,6 +4,8 @@ JSON is minified token by token, so numbers, escapes, double keys and order stay
 does not come back equal is left alone. A block that the same request holds already is replaced by a pointer to it.
 """
 
+from collections.abc import Collection
+
 import msgspec
 
 from costplan.compression.documents import DECODER, Document, Spans, code_spans, documents
@@ -65,28 +67,25 @@ def long_blocks(text: str) -> tuple[int, ...]:
     return tuple(hash(block) for block in text.split("\n\n") if len(block) >= MIN_BLOCK_CHARS)
 
 
-def without_repeats(texts: list[str], editable: list[bool]) -> list[str]:
+def without_repeats(texts: list[str], editable: list[bool], gone: Collection[int] = ()) -> list[str]:
     """The texts of one request, each long paragraph only once; later ones give way to a pointer to the first.
 
     A pointer names how the paragraph begins, and is only set where no other paragraph before it begins like that, so
-    that the texts can be restored. Code in fences stays as it is.
+    that the texts can be restored. Code in fences stays as it is, and nothing points at the texts `gone`.
     """
     if any(_POINTER in text for text in texts):
         return texts
     firsts: dict[str, str] = {}
     found: list[str] = []
-    for text, may_change in zip(texts, editable, strict=True):
+    for number, (text, may_change) in enumerate(zip(texts, editable, strict=True)):
         code = Spans(code_spans(text))
         at, blocks = 0, list[str]()
         for block in text.split("\n\n"):
             place, at = at, at + len(block) + 2
-            shown = _beginning(block)
+            shown = block[:_POINTER_CHARS]
             again = firsts.get(shown) == block and len(block) >= MIN_BLOCK_CHARS and not code.meet(place, at)
-            firsts.setdefault(shown, block)
+            if number not in gone:
+                firsts.setdefault(shown, block)
             blocks.append(f"{_POINTER}{shown}{_POINTER_END}" if again and may_change else block)
         found.append("\n\n".join(blocks))
     return found
-
-
-def _beginning(block: str) -> str:
-    return block[:_POINTER_CHARS]

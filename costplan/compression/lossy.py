@@ -171,7 +171,7 @@ def thinned(
 
 def _relevance(words: Words, unit: Sequence[int], question: str, counts: Counts) -> list[float]:
     """By unit, the share of the question's content words that it holds, weighted by their bits."""
-    asked = {stem(word) for word in map(plain_word, question.split()) if word and word not in STOP_WORDS}
+    asked = {stem(word) for word in map(plain_word, words_of([question]).text) if word and word not in STOP_WORDS}
     bits = {word: counts.stem_bits(word) for word in sorted(asked)}
     held: list[set[str]] = [set() for _ in range(unit[-1] + 1 if unit else 0)]
     for number, word in zip(unit, words.text, strict=True):

@@ -8,7 +8,8 @@ the exception (`rewritten_from`). A text that no rung can shorten is not tokenis
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from itertools import accumulate
+from typing import Any, Literal, TypeVar
 
 from costplan.compression.exact import exact as exactly
 from costplan.compression.exact import long_blocks, without_repeats
@@ -26,7 +27,8 @@ RUNGS: tuple[Rung, ...] = (*LOSSLESS, *STRUCTURAL, "lossy")
 Watch = Callable[[Rung, str, str, int], None]
 MAX_SCALE = 1.6
 """Most tokens of another vendor's vocabulary per token counted here; what is reported beyond is not text."""
-_REMEMBERED_CHARS = 32_768
+_REMEMBERED_CHARS = 131_072
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +118,14 @@ def saved(
     if input_tokens is not None:
         own = exact or any(piece.fixed and not piece.text for piece in pieces)
         prompt.total = max(prompt.total, input_tokens if own else int(input_tokens / MAX_SCALE))
-    prompt.change("exact", _shorter(neat, without_repeats(neat, editable), count) if repeats else neat)
+    gone, rewritten = prompt.cleared(clearing, input_tokens) if may_clear else (set[int](), None)
+    prompt.change("exact", _shorter(neat, without_repeats(neat, editable, gone), count) if repeats else neat)
     if tables:
         pairs = zip(prompt.texts, editable, strict=True)
-        prompt.change("reformat", [reformatted(text, count) if may else text for text, may in pairs])
+        prompt.change("reformat", [_tabled(text, encoding) if may else text for text, may in pairs])
     if known:
-        prompt.change("repeats", without_known_units(prompt.texts, editable))
-    rewritten = prompt.clear(clearing, input_tokens) if may_clear else None
+        prompt.change("repeats", without_known_units(prompt.texts, editable, gone))
+    prompt.change("tool_results", [PLACEHOLDER if n in gone else text for n, text in enumerate(prompt.texts)])
     if thin is not None and "lossy" in rungs:
         prompt.change("lossy", _thinned(prompt.texts, pieces, editable, thin))
     return Saved(prompt.total, tuple(prompt.cuts), rewritten)
@@ -168,34 +171,28 @@ class _Prompt:
         self.texts = [piece.text for piece in pieces]
         self.tokens, self._sent = list(tokens), tokens
         self.cuts: list[Cut] = []
-        self._starts = [before + sum(tokens[:place]) for place in range(len(tokens))]
+        self._starts = list(accumulate(tokens, initial=before))
         framing = TOKENS_PER_MESSAGE * (pieces[-1].message + 1 if pieces else 0) + TOKENS_PER_REPLY
         self.total = before + sum(tokens) + framing
 
     def change(self, rung: Rung, texts: list[str]) -> None:
         """Go on with other texts, as far as they have fewer tokens than those they stand for."""
-        for number, new in enumerate(texts):
-            if new != self.texts[number]:
-                self._change(rung, number, new)
+        for number, (old, new) in enumerate(zip(self.texts, texts, strict=True)):
+            tokens = self.tokens[number] - self.count(new) if new != old else 0
+            if tokens > 0:
+                start, sent = self._starts[number], self._sent[number]
+                first = start + sent * _first_change(old, new) // max(1, len(old))
+                self.cuts.append(Cut(rung, self.pieces[number].role, first, start + sent, tokens))
+                self.texts[number], self.tokens[number] = new, self.tokens[number] - tokens
+                if self._watch:
+                    self._watch(rung, old, new, tokens)
 
-    def _change(self, rung: Rung, number: int, new: str) -> None:
-        old, tokens = self.texts[number], self.tokens[number] - self.count(new)
-        if tokens > 0:
-            start, sent = self._starts[number], self._sent[number]
-            first = start + sent * _first_change(old, new) // max(1, len(old))
-            self.cuts.append(Cut(rung, self.pieces[number].role, first, start + sent, tokens))
-            self.texts[number], self.tokens[number] = new, self.tokens[number] - tokens
-            if self._watch:
-                self._watch(rung, old, new, tokens)
-
-    def clear(self, clearing: Clearing, input_tokens: int | None) -> int | None:
-        """Clear old tool results; the token where the prompt differs from what the request before sent."""
+    def cleared(self, clearing: Clearing, input_tokens: int | None) -> tuple[set[int], int | None]:
+        """(texts that are cleared as old tool results, token where that breaks what the request before sent)."""
         scale = self.total / input_tokens if input_tokens else 1.0
         trigger = Clearing(int(clearing.trigger_tokens * scale) - self.total + sum(self._sent), clearing.keep_results)
         gone, first = cleared(self.pieces, self._sent, trigger)
-        for number in gone:
-            self._change("tool_results", number, PLACEHOLDER)
-        return None if first is None else self._starts[first]
+        return set(gone), None if first is None else self._starts[first]
 
 
 def _thinned(texts: list[str], pieces: list[Piece], editable: list[bool], thin: Callable[[str, str], str]) -> list[str]:
@@ -240,12 +237,19 @@ def _text(tools: Any) -> str:
     return tools if isinstance(tools, str) else pieces_of([Message("tools", None, tools)])[0].text
 
 
-@lru_cache(maxsize=4096)
-def _remembered(text: str, encoding: str) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+def _by_text(find: Callable[[str, str], _Found]) -> Callable[[str, str], _Found]:
+    """Remembers what was found for the last texts, very long ones excepted."""
+    remembered = lru_cache(maxsize=2048)(find)
+    return lambda text, encoding: (remembered if len(text) <= _REMEMBERED_CHARS else find)(text, encoding)
+
+
+@_by_text
+def _facts(text: str, encoding: str) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+    """(text after rung 1, its long blocks, its long units); without a vocabulary the text may not change."""
     neat = _shorter([text], [exactly(text)], counter(encoding))[0] if encoding else text
     return neat, long_blocks(neat), long_units(neat)
 
 
-def _facts(text: str, encoding: str) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
-    """(text after rung 1, its long blocks, its long units); without a vocabulary the text may not change."""
-    return (_remembered if len(text) <= _REMEMBERED_CHARS else _remembered.__wrapped__)(text, encoding)
+@_by_text
+def _tabled(text: str, encoding: str) -> str:
+    return reformatted(text, counter(encoding))

@@ -7,6 +7,7 @@ breaks at the first result that the request before still held.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from costplan.compression.documents import not_prose
@@ -38,17 +39,17 @@ def long_units(text: str) -> tuple[int, ...]:
     return tuple(hash(unit) for unit in units if len(unit) >= MIN_UNIT_CHARS)
 
 
-def without_known_units(texts: list[str], editable: list[bool]) -> list[str]:
+def without_known_units(texts: list[str], editable: list[bool], gone: Collection[int] = ()) -> list[str]:
     """The texts of one request without the lines and sentences that an earlier one of them holds, outside code and
-    data; `[…]` stands where some are left out."""
+    data; `[…]` stands where some are left out. The texts `gone` hold nothing."""
     known: set[str] = set()
     found: list[str] = []
-    for text, may_change in zip(texts, editable, strict=True):
+    for number, (text, may_change) in enumerate(zip(texts, editable, strict=True)):
         units = [(match.start(), match[0]) for match in _UNIT.finditer(text)]
         long = {unit.strip() for _, unit in units if len(unit.strip()) >= MIN_UNIT_CHARS}
         if may_change and not known.isdisjoint(long) and LEGEND not in text:
             text = _without(units, known, text)
-        known |= long
+        known |= set() if number in gone else long
         found.append(text)
     return found
 

@@ -33,7 +33,6 @@ THRESHOLD = round(DEFAULT_THRESHOLD, 4)
 MOST_PAIRS = 8_000_000
 """Some 40 bytes each."""
 _PAIR_BYTES = 12
-_NO_PAIRS = {"first": np.zeros(0, np.int32), "second": np.zeros(0, np.int32), "cosine": np.zeros(0, np.float32)}
 _DIMENSIONS = 256
 _JOB_PROMPTS = 20_000
 _JOB_TEXTS = 5_000
@@ -212,15 +211,15 @@ class TextJob:
         """All of them."""
         found = [""] * len(self.file)
         for number, path in enumerate(self.files):
-            data = path.read_bytes()
+            data = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
             for text in np.flatnonzero(self.file == number).tolist():
-                found[text] = data[self.start[text] : self.end[text]].decode("utf-8", "surrogatepass")
+                found[text] = data[self.start[text] : self.end[text]].tobytes().decode("utf-8", "surrogatepass")
         return found
 
 
-def _text_job(contents: Contents, some: Any, vectors: Path, row: int = 0) -> TextJob:
+def _text_job(contents: Contents, some: slice | Ints, vectors: Path, row: int = 0) -> TextJob:
     numbers, file = np.unique(contents.file[some], return_inverse=True)
-    files = [contents.files[number] for number in numbers.tolist()]
+    files = [contents.files[int(number)] for number in numbers]
     return TextJob(files, file, contents.start[some], contents.end[some], vectors, row)
 
 
@@ -272,7 +271,8 @@ def pairs_of(
         CostplanError: too many pairs, or too many prompts to compare each with each.
     """
     if not kept:
-        return AlikePairs(**_NO_PAIRS, objection=np.zeros(0, np.uint8))
+        none = np.zeros(0, np.int32)
+        return AlikePairs(none, none, np.zeros(0, np.float32), np.zeros(0, np.uint8))
     contents, vectors = contents_of(kept), folder / "vectors.f32"
     numbers = described(contents, vectors, spread)
     jobs = list(_pair_jobs(asked, company, contents, vectors, setting))
@@ -301,15 +301,18 @@ def _pair_jobs(
     ordered = asked_row[order]
     for first, last in _cut(asked.context[company.prompt]):
         here = np.sort(order[slice(*np.searchsorted(ordered, (first, last)).tolist())])
-        some = [(each[0] >= first) & (each[0] < last) for each in nodes]
         yield PairJob(
             vectors, vectors.with_name(f"pairs-{first}"), first, last, contents.of_row[first:last],
-            [(one[mask], scope[mask]) for (one, scope), mask in zip(nodes, some, strict=True)],
-            asked_row[here], asked.columns["time_us"][here], ttl_us,
+            [_between(*each, first, last) for each in nodes], asked_row[here], asked.columns["time_us"][here], ttl_us,
         )  # fmt: skip
 
 
-def _cut(context: Ints) -> Iterator[tuple[int, int]]:
+def _between(row: Ints, scope: Ints, first: int, last: int) -> tuple[Ints, Ints]:
+    some = slice(*np.searchsorted(row, (first, last)).tolist())
+    return row[some], scope[some]
+
+
+def _cut(context: NDArray[np.int32]) -> Iterator[tuple[int, int]]:
     """[first, last) of whole contexts, together up to some number of prompts."""
     ends = np.append(np.flatnonzero(context[1:] != context[:-1]) + 1, len(context))
     start = 0
@@ -367,26 +370,30 @@ def write_pairs(job: PairJob) -> tuple[float, float] | None:
 
 
 def _met(first: Ints, second: Ints, asked: Ints, time: Ints, ttl_us: int, count: int) -> Mask:
-    """(P,) pairs of which the one was ever asked within a TTL of the other; requests are in order of arrival."""
-    order = np.argsort(asked, kind="stable")
+    """(P,) pairs of which the one was ever asked within a TTL of the other.
+
+    Args:
+        first: (P,) numbers of prompts, below `count`, as `second` and `asked`.
+        asked: (m,) prompt of each request, in order of arrival.
+    """
+    order = np.argsort(asked, kind="stable")  # by prompt, each one's requests in order of arrival
+    place = asked[order] * len(time) + order
     edges = np.searchsorted(asked[order], np.arange(count + 1))
-    requests, ordered = np.diff(edges), time[order]
-    earliest, latest = ordered[edges[:-1]], ordered[edges[1:] - 1]
+    earliest, latest, requests = time[order[edges[:-1]]], time[order[edges[1:] - 1]], np.diff(edges)
     met = np.abs(earliest[first] - earliest[second]) <= ttl_us
     gap = np.maximum(earliest[first] - latest[second], earliest[second] - latest[first])
-    open_ = np.flatnonzero(~met & (gap <= ttl_us))
-    # the one with fewer requests: is any of them within a TTL of the other's last before it or first behind it?
-    swap = requests[first[open_]] > requests[second[open_]]
-    few, many = np.where(swap, (second[open_], first[open_]), (first[open_], second[open_]))
-    pair = np.repeat(np.arange(len(open_)), requests[few])
-    request = np.arange(len(pair)) - np.repeat(np.cumsum(requests[few]) - requests[few], requests[few])
-    arrival = order[edges[few][pair] + request]
-    place = np.searchsorted(asked[order] * len(time) + order, many[pair] * len(time) + arrival)
-    close = np.zeros(len(pair), np.bool_)
-    for step in (-1, 0):
-        other = np.clip(place + step, 0, len(time) - 1)
-        close |= (asked[order[other]] == many[pair]) & (np.abs(ordered[other] - time[arrival]) <= ttl_us)
-    met[open_[pair[close]]] = True
+    unsure = np.flatnonzero(~met & (gap <= ttl_us))
+    # of the prompt with fewer requests: is any within a TTL of the other's last before it, or first behind it?
+    one, other = first[unsure], second[unsure]
+    few, many = np.where(requests[one] <= requests[other], (one, other), (other, one))
+    pair = np.repeat(np.arange(len(unsure)), requests[few])
+    nth = np.arange(len(pair)) - np.repeat(np.cumsum(requests[few]) - requests[few], requests[few])
+    arrival = order[edges[few[pair]] + nth]
+    behind = np.searchsorted(place, many[pair] * len(time) + arrival)
+    for at in (behind - 1, behind):
+        near = order[np.clip(at, 0, len(time) - 1)]
+        close = (asked[near] == many[pair]) & (np.abs(time[near] - time[arrival]) <= ttl_us)
+        met[unsure[pair[close]]] = True
     return met
 
 
@@ -421,11 +428,12 @@ def _by_family(one: Ints, other: Ints, count: int) -> Ints:
     if len(one) <= _GUARD_PAIRS:
         return np.arange(len(one))
     from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
+    from scipy.sparse.csgraph import connected_components  # pyright: ignore[reportUnknownVariableType]
 
     edges: Any = coo_array((np.ones(len(one), np.bool_), (one, other)), shape=(count, count))
-    family: Ints = connected_components(edges, directed=False)[1]
-    return np.lexsort((other, one, family[one]))
+    families: Any = connected_components(edges, directed=False)
+    family: Ints = families[1][one]
+    return np.lexsort((other, one, family))
 
 
 def objections_of(job: GuardJob) -> NDArray[np.uint8]:

@@ -103,7 +103,7 @@ def simulate_semantic(asked: Asked, pairs: AlikePairs, setting: CacheSetting) ->
     )  # fmt: skip
 
 
-def _served(asked: Asked, graph: tuple[Ints, Any], setting: CacheSetting, threshold: float = THRESHOLD) -> Any:
+def _served(asked: Asked, graph: tuple[Any, Any], setting: CacheSetting, threshold: float = THRESHOLD) -> Any:
     """A replay in which every edge of the graph may be served."""
     from costplan.similarity import replay as similar
 
@@ -113,7 +113,7 @@ def _served(asked: Asked, graph: tuple[Ints, Any], setting: CacheSetting, thresh
     return similar.replay(similar.Events(node.astype(np.int32), asked.columns["time_us"]), edges, every, how)
 
 
-def _graph_of(asked: Asked, pairs: AlikePairs, wanted: Mask, scope: Scope) -> tuple[Ints, Any]:
+def _graph_of(asked: Asked, pairs: AlikePairs, wanted: Mask, scope: Scope) -> tuple[Any, Any]:
     """(node of each request, graph of the wanted pairs). Of a user's own prompts with --scope user."""
     first, second, cosine = pairs.first[wanted], pairs.second[wanted], pairs.cosine[wanted]
     node = asked.prompt
@@ -130,15 +130,17 @@ def _by_user(asked: Asked, first: Any, second: Any, cosine: Any) -> tuple[Any, A
     users, number = np.unique(asked.columns["user"], return_inverse=True)
     number = np.where(asked.columns["user"] == 0, len(users) + np.arange(len(number)), number).astype(np.int64)
     width = int(number.max()) + 1
-    keys, arrival, inverse = np.unique(asked.prompt * width + number, return_index=True, return_inverse=True)
+    keys, arrival, inverse = np.unique(
+        asked.prompt.astype(np.int64) * width + number, return_index=True, return_inverse=True
+    )
     rank = np.empty(len(keys), np.int32)
     rank[np.argsort(arrival)] = np.arange(len(keys), dtype=np.int32)
     # every node of a pair's first prompt, beside the same user's node of its second
-    starts, ends = (np.searchsorted(keys, (first + step) * width) for step in (np.int64(0), np.int64(1)))
-    counts = ends - starts
+    starts = np.searchsorted(keys, first.astype(np.int64) * width)
+    counts = np.searchsorted(keys, (first.astype(np.int64) + 1) * width) - starts
     pair = np.repeat(np.arange(len(counts)), counts)
     one = np.arange(len(pair)) - np.repeat(np.cumsum(counts) - counts, counts) + starts[pair]
-    wanted = second[pair] * width + keys[one] % width
+    wanted = second[pair].astype(np.int64) * width + keys[one] % width
     other = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     there = keys[other] == wanted
     one, other = rank[one[there]], rank[other[there]]

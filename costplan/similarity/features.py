@@ -16,6 +16,7 @@ _TOKEN = re.compile(
 )
 _MAIL = re.compile(r"(?<=\b[eE])-(?=mail)")
 _NAMED = re.compile(r"\"[^\"\n]{1,60}\"|`[^`\n]{1,60}`|(?<!\w)'[^'\n]{2,60}'(?!\w)|(?<!\w)[^\W_]+(?:[._]+[^\W_]+)+")
+_JOINT = re.compile(r"[._][^\W_]")
 _BREAK = re.compile(r"[.!?:;\n\"]")
 _GREETING = re.compile(
     r"\A(?:\s*(?:(?:hi|hello|hey|dear|good (?:morning|afternoon|evening|day))\b[^,.!?:\n]{0,25}[,.!:\n]"
@@ -187,7 +188,7 @@ def _walk(text: str, found: _Found) -> None:
     """Reads the text into `found`."""
     named = [match.span() for match in _NAMED.finditer(text)] if _may_name(text) else []
     pieces = list(_TOKEN.finditer(text))
-    raws = [piece[2] for piece in pieces]
+    raws = [piece[2] or "" for piece in pieces]
     shouted = _shouted(text, [raw for raw in raws if raw])
     tokens, plain = found.tokens, found.plain
     following, before, name = 0, -1, 0
@@ -200,38 +201,39 @@ def _walk(text: str, found: _Found) -> None:
             while name < len(named) and named[name][1] <= start:
                 name += 1
             quoted = name < len(named) and named[name][0] <= start
-        kept, topic = _ORDINARY[raw]
+        kept, lower, capital = _ORDINARY[raw]
+        if capital:  # names are written with one, shouts and sentences start with one
+            inside = bool(tokens) and _BREAK.search(text, pieces[before].end(), pieces[at].start()) is None
+            capital = not shouted and (inside or raw[1:].lower() != raw[1:])
+        before = at
         if kept:
             tokens.append(kept)
-            if topic:
-                plain[kept] = raw
-                if quoted:
+            if lower:
+                plain[kept] = lower
+                if quoted or capital:
                     found.capitals.add(kept)
-            before = at
-            continue
-        number = _number(pieces, at)
-        if number is not None:
+        elif number := _number(pieces, at):
             value, taken = number
             before, following = at + taken - 1, _measured(found, pieces, at + taken, value)
         elif raw:
-            inside = bool(tokens) and _BREAK.search(text, pieces[before].end(), pieces[at].start()) is None
-            capital = not shouted and (raw[1:].lower() != raw[1:] or (raw[0].isupper() and inside))
             _word(found, pieces, at, quoted or capital)
-            before = at
         else:
             _sign(found, pieces[at][0].strip())
-            before = at
 
 
-class _Ordinary(dict[str | None, tuple[str, bool]]):
-    """Word -> its token and whether it carries the topic, where that does not hang on what stands around; else ""."""
+class _Ordinary(dict[str, tuple[str, str, bool]]):
+    """Word -> what does not hang on the words around it: its token, how it is written in small letters if it carries
+    the topic, and whether it has a capital letter. Other words have no token."""
 
-    def __missing__(self, raw: str | None) -> tuple[str, bool]:
+    def __missing__(self, raw: str) -> tuple[str, str, bool]:
         if len(self) >= _MOST_WORDS:
             self.clear()
-        special = not raw or "'" in raw or not raw.islower() or any(raw in each for each in _SPECIAL)
-        kept = "" if special else token(raw)
-        found = self[raw] = kept, bool(kept) and kept not in words.FUNCTION and kept not in SCOPE
+        lower = raw.lower()
+        special = not raw or "'" in raw or any(lower in each for each in _SPECIAL)
+        kept = "" if special else token(lower)
+        carries = kept not in words.FUNCTION and kept not in SCOPE
+        has_capital = bool(raw) and (raw[0].isupper() or raw[1:].lower() != raw[1:])
+        found = self[raw] = kept, lower if carries else "", has_capital
         return found
 
 
@@ -239,7 +241,7 @@ _ORDINARY = _Ordinary()
 
 
 def _may_name(text: str) -> bool:
-    return any(mark in text for mark in "\"`'._")
+    return '"' in text or "`" in text or "'" in text or _JOINT.search(text) is not None
 
 
 def _shouted(text: str, found: list[str]) -> bool:
@@ -251,11 +253,16 @@ def _shouted(text: str, found: list[str]) -> bool:
 
 def _numbers(text: str) -> frozenset[str]:
     """The numbers that `_walk` finds."""
-    parts = text.encode().translate(_LOWER_LETTERS).decode().split() if text.isascii() else ()
-    if not text.isascii() or not _SPELLED.isdisjoint(parts):
+    if text.isascii():
+        parts = text.encode().translate(_LOWER_LETTERS).decode().split()
+    else:
+        parts = [word.lower() for word in _LETTERS.findall(text)]
+    scaled = not words.SCALES.keys().isdisjoint(parts)
+    if (spelled := _SPELLED.intersection(parts)) and (
+        scaled or spelled != frozenset(("one",))
+    ):  # a single one counts nothing
         return frozenset(_all_numbers(list(_TOKEN.finditer(text))))
     found: set[str] = set()
-    scaled = not words.SCALES.keys().isdisjoint(parts)
     for match in _DIGITS.finditer(text):  # no other piece takes up a digit: each match is a piece
         value = _value(match[0])
         if scaled or value == "1":  # what stands behind it counts
@@ -341,6 +348,8 @@ def _date(word: str, raw: str, before: str, after: str, named: bool) -> str:
 
 def _number(pieces: list[re.Match[str]], at: int) -> tuple[str, int] | None:
     """(value, pieces taken) where a number starts at a piece, in digits or in words."""
+    if pieces[at][2] and pieces[at][2].lower() not in _SPELLED:
+        return None
     digits = pieces[at][1]
     if digits:
         value = _value(digits)

@@ -77,7 +77,7 @@ def guarded(graph: Graph, texts: Sequence[str]) -> NDArray[np.uint8]:
     distinct, edge = np.unique(pair, return_inverse=True)
     first, second = np.divmod(distinct, graph.texts)
     used, place = np.unique(np.concatenate([first, second]), return_inverse=True)
-    numbers = number_keys([texts[text] for text in used.tolist()])[place]
+    numbers = number_keys(texts[int(text)] for text in used)[place]
     same = numbers[: len(first)] == numbers[len(first) :]
     found = np.full(len(first), NUMBER, np.uint8)
     found[same] = objections(first[same], second[same], texts)
