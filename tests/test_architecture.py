@@ -39,7 +39,7 @@ BUDGETS = (
     ),
     Budget(
         parts=frozenset({"levers", "similarity"}),
-        lines=4900,
+        lines=5600,
         reason="one file per saving; for prompts that are alike: vectors, graph, word lists, replay, two estimators, "
         "and all of it on a log of any size",
     ),  # fmt: skip
@@ -64,12 +64,12 @@ BUDGETS = (
     Budget(parts=frozenset({"breakeven"}), lines=1400, reason="traffic, offers, crossings, ranges and their document"),
     Budget(
         parts=frozenset({"report"}),
-        lines=2150,
+        lines=2350,
         reason="plan and each of its levers, serving, break-even, measurement, gate, cache",
     ),
     Budget(
         parts=frozenset({"compression"}),
-        lines=1000,
+        lines=1060,
         reason="one file per rung: JSON found and minified, tables and their way back, conversations, words; an "
         "optional language model; where in a prompt tokens go, since cached ones cost less",
     ),
@@ -85,7 +85,7 @@ BUDGETS = (
     ),
     Budget(
         parts=frozenset({"compress"}),
-        lines=650,
+        lines=800,
         reason="a log's prompts on their way through worker processes, their worth, labelled contexts",
     ),
     Budget(
@@ -94,7 +94,7 @@ BUDGETS = (
         reason="a log's prompts, a grid of replays, label files, per-site advice, hits and configurations written out",
     ),  # fmt: skip
 )
-REST_LINES = 5100  # all other parts together: books and sums of a plan, documents, settings, commands
+REST_LINES = 5300  # all other parts together: books and sums of a plan, documents, settings, commands
 
 
 def code_lines(text: str) -> int:

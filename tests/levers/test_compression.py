@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from costplan.levers.states import BATCH_MARKED, COMPRESSION, MARKED_PREFIX, RESPONSE
-from costplan.tokens import counter
+from costplan.tokens import TOKENS_PER_MESSAGE, TOKENS_PER_REPLY, counter
 from tests.levers.logs import FILLER, analyzed, call, claude
 
 COUNT = counter("o200k_base")
@@ -13,7 +13,7 @@ RECORD = [{"id": n, "name": f"Reader {n}", "books": [n, n + 1]} for n in range(6
 PRETTY = "What is wrong with these?\n" + json.dumps({"readers": RECORD[:1]}, indent=4)
 SHORT = "What is wrong with these?\n" + json.dumps({"readers": RECORD[:1]}, separators=(",", ":"))
 SYSTEM = "You check records."
-SENT = COUNT(SYSTEM) + COUNT(PRETTY)
+SENT = COUNT(SYSTEM) + COUNT(PRETTY) + 2 * TOKENS_PER_MESSAGE + TOKENS_PER_REPLY
 REMOVED = COUNT(PRETTY) - COUNT(SHORT)
 
 
