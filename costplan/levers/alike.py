@@ -8,7 +8,7 @@ a window apart, any two times within a TTL share a window. Texts and vectors lie
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -223,25 +223,38 @@ def _text_job(contents: Contents, some: slice | Ints, vectors: Path, row: int = 
     return TextJob(files, file, contents.start[some], contents.end[some], vectors, row)
 
 
-def described(contents: Contents, vectors: Path, spread: Map[Any, Any]) -> NDArray[np.uint64]:
-    """(C,) keys of the numbers in the texts; their vectors go into a file."""
+def _embedded(contents: Contents, vectors: Path, spread: Map[Any, Any]) -> None:
+    """Write the vectors of all texts to a file."""
     vectors.write_bytes(b"")
-    count = len(contents.file)
-    jobs = [_text_job(contents, slice(at, at + _JOB_TEXTS), vectors, at) for at in range(0, count, _JOB_TEXTS)]
-    return np.concatenate([np.zeros(0, np.uint64), *spread("prompts", describe, jobs)])
+    starts = range(0, len(contents.file), _JOB_TEXTS)
+    spread("vectors", write_vectors, [_text_job(contents, slice(at, at + _JOB_TEXTS), vectors, at) for at in starts])
 
 
-def describe(job: TextJob) -> NDArray[np.uint64]:
-    """Write vectors of texts to their place; the keys of the numbers in them."""
+def write_vectors(job: TextJob) -> None:
+    """Write the vectors of some texts to their place."""
     from costplan.similarity.embed import static_vectors
-    from costplan.similarity.guard import number_keys
 
-    texts = job.texts()
-    data = static_vectors(texts).tobytes()
+    data = static_vectors(job.texts()).tobytes()
     with job.vectors.open("r+b") as file:
         file.seek(4 * _DIMENSIONS * job.row)
         file.write(data)
-    return number_keys(texts)
+
+
+def _numbers(contents: Contents, used: Ints, spread: Map[Any, Any]) -> NDArray[np.uint64]:
+    """(C,) keys of the numbers in some texts, 0 for the others."""
+    parts = [used[at : at + _JOB_TEXTS] for at in range(0, len(used), _JOB_TEXTS)]
+    found = np.zeros(len(contents.file), np.uint64)
+    keys = spread("numbers", numbers_in, [_text_job(contents, part, Path()) for part in parts])
+    for part, some in zip(parts, keys, strict=True):
+        found[part] = some
+    return found
+
+
+def numbers_in(job: TextJob) -> NDArray[np.uint64]:
+    """Keys of the numbers in some texts."""
+    from costplan.similarity.guard import number_keys
+
+    return number_keys(job.texts())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -274,13 +287,14 @@ def pairs_of(
         none = np.zeros(0, np.int32)
         return AlikePairs(none, none, np.zeros(0, np.float32), np.zeros(0, np.uint8))
     contents, vectors = contents_of(kept), folder / "vectors.f32"
-    numbers = described(contents, vectors, spread)
+    _embedded(contents, vectors, spread)
     jobs = list(_pair_jobs(asked, company, contents, vectors, setting))
     recalls = [recall for recall in spread("similar prompts", write_pairs, jobs) if recall is not None]
     if _pair_bytes(folder) > MOST_PAIRS * _PAIR_BYTES:
         raise _too_many()
     found = concat([read_batch(job.out, 0) for job in jobs])
     first, second = contents.of_row[found["first"]], contents.of_row[found["second"]]
+    numbers = _numbers(contents, np.unique(np.concatenate([first, second])), spread)
     objection = np.full(len(first), NUMBER, np.uint8)
     same = np.flatnonzero(numbers[first] == numbers[second])
     objection[same] = _guarded(np.minimum(first, second)[same], np.maximum(first, second)[same], contents, spread)
@@ -385,13 +399,14 @@ def _met(first: Ints, second: Ints, asked: Ints, time: Ints, ttl_us: int, count:
     unsure = np.flatnonzero(~met & (gap <= ttl_us))
     # of the prompt with fewer requests: is any within a TTL of the other's last before it, or first behind it?
     one, other = first[unsure], second[unsure]
-    few, many = np.where(requests[one] <= requests[other], (one, other), (other, one))
+    fewer = requests[one] <= requests[other]
+    few, many = np.where(fewer, one, other), np.where(fewer, other, one)
     pair = np.repeat(np.arange(len(unsure)), requests[few])
     nth = np.arange(len(pair)) - np.repeat(np.cumsum(requests[few]) - requests[few], requests[few])
     arrival = order[edges[few[pair]] + nth]
-    behind = np.searchsorted(place, many[pair] * len(time) + arrival)
-    for at in (behind - 1, behind):
-        near = order[np.clip(at, 0, len(time) - 1)]
+    behind: Ints = np.searchsorted(place, many[pair] * len(time) + arrival)
+    for step in (-1, 0):
+        near = order[np.clip(behind + step, 0, len(time) - 1)]
         close = (asked[near] == many[pair]) & (np.abs(time[near] - time[arrival]) <= ttl_us)
         met[unsure[pair[close]]] = True
     return met
@@ -428,11 +443,11 @@ def _by_family(one: Ints, other: Ints, count: int) -> Ints:
     if len(one) <= _GUARD_PAIRS:
         return np.arange(len(one))
     from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components  # pyright: ignore[reportUnknownVariableType]
+    from scipy.sparse import csgraph
 
-    edges: Any = coo_array((np.ones(len(one), np.bool_), (one, other)), shape=(count, count))
-    families: Any = connected_components(edges, directed=False)
-    family: Ints = families[1][one]
+    edges = coo_array((np.ones(len(one), np.bool_), (one, other)), shape=(count, count))
+    components: Any = cast(Any, csgraph).connected_components(edges, directed=False)
+    family: Ints = components[1][one]
     return np.lexsort((other, one, family))
 
 

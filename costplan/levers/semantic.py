@@ -122,7 +122,7 @@ def _graph_of(asked: Asked, pairs: AlikePairs, wanted: Mask, scope: Scope) -> tu
     return node, _symmetric(first, second, cosine, int(node.max()) + 1)
 
 
-def _by_user(asked: Asked, first: Any, second: Any, cosine: Any) -> tuple[Any, Any, Any, Any]:
+def _by_user(asked: Asked, first: NDArray[Any], second: NDArray[Any], cosine: Any) -> tuple[Any, Any, Any, Any]:
     """(node of each request, nodes of each pair that a user asks both of, cosine); nodes by first arrival.
 
     Nobody shares the answers of a request without a user.
@@ -136,11 +136,12 @@ def _by_user(asked: Asked, first: Any, second: Any, cosine: Any) -> tuple[Any, A
     rank = np.empty(len(keys), np.int32)
     rank[np.argsort(arrival)] = np.arange(len(keys), dtype=np.int32)
     # every node of a pair's first prompt, beside the same user's node of its second
-    starts = np.searchsorted(keys, first.astype(np.int64) * width)
-    counts = np.searchsorted(keys, (first.astype(np.int64) + 1) * width) - starts
+    first, second = first.astype(np.int64), second.astype(np.int64)
+    starts: Ints = np.searchsorted(keys, first * width)
+    counts: Ints = np.searchsorted(keys, (first + 1) * width) - starts
     pair = np.repeat(np.arange(len(counts)), counts)
     one = np.arange(len(pair)) - np.repeat(np.cumsum(counts) - counts, counts) + starts[pair]
-    wanted = second[pair].astype(np.int64) * width + keys[one] % width
+    wanted = second[pair] * width + keys[one] % width
     other = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     there = keys[other] == wanted
     one, other = rank[one[there]], rank[other[there]]
