@@ -442,8 +442,7 @@ def _by_family(one: Ints, other: Ints, count: int) -> Ints:
     """An order of pairs in which those that hang together follow each other: a worker looks at few texts only."""
     if len(one) <= _GUARD_PAIRS:
         return np.arange(len(one))
-    from scipy.sparse import coo_array
-    from scipy.sparse import csgraph
+    from scipy.sparse import coo_array, csgraph
 
     edges = coo_array((np.ones(len(one), np.bool_), (one, other)), shape=(count, count))
     components: Any = cast(Any, csgraph).connected_components(edges, directed=False)
