@@ -11,6 +11,7 @@ WIDTH = "110"
 COMMANDS = (
     "analyze",
     "cache",
+    "route",
     "capacity",
     "breakeven",
     "simulate",

@@ -15,6 +15,7 @@ from costplan.cli.gate import gate
 from costplan.cli.output import check_outputs, console, output, progress
 from costplan.cli.profiles import gpus, models
 from costplan.cli.replay import replay
+from costplan.cli.route import route
 from costplan.errors import CostplanError, UsageError
 
 app = typer.Typer(
@@ -24,7 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
-_DOCUMENTS = ("plan", "simulation", "capacity", "measurement", "breakeven", "gate", "cache")
+_DOCUMENTS = ("plan", "simulation", "capacity", "measurement", "breakeven", "gate", "cache", "route")
 Logs = Annotated[list[str], typer.Argument(help="Log files, directories, quoted globs, or - for stdin.", metavar="LOG")]
 Format = Annotated[
     str | None,
@@ -239,13 +240,14 @@ def schema(
     from costplan.results.cache import cache_schema
     from costplan.results.gate import gate_schema
     from costplan.results.measurement import measurement_schema
+    from costplan.results.route import route_schema
     from costplan.results.serving import serving_schema
 
     if document not in _DOCUMENTS:
         raise UsageError(f"{document}: no such document", hint=f"costplan schema {' or '.join(_DOCUMENTS)}")
     own = {
         "plan": lambda: json_schema("plan"), "measurement": measurement_schema, "breakeven": breakeven_schema,
-        "gate": gate_schema, "cache": cache_schema,
+        "gate": gate_schema, "cache": cache_schema, "route": route_schema,
     }  # fmt: skip
     typer.echo(json.dumps(own[document]() if document in own else serving_schema(document), indent=2))
 
@@ -256,6 +258,7 @@ app.command()(breakeven)
 app.command()(replay)
 app.command()(gate)
 app.command()(cache)
+app.command()(route)
 
 
 app.command()(gpus)

@@ -51,7 +51,7 @@ def _shape(text: str) -> list[float]:
 
 
 def embedding(texts: Sequence[str]) -> Floats:
-    """(n, k) coordinates of the texts on the largest principal axes of their static vectors, as many as n texts bear."""
+    """(n, k) coordinates of n texts on the largest principal axes of their static vectors, as many as n labels bear."""
     vectors = static_vectors([text[:READ_CHARS] for text in texts]).astype(np.float64)
     vectors -= vectors.mean(axis=0)
     kept = int(np.clip(len(texts) // LABELS_PER_AXIS, 1, vectors.shape[1]))

@@ -52,40 +52,38 @@ def out_of_fold(built: Design, gap: Floats, key: Ints, seed: int) -> Floats:
 
     Copies of one prompt (equal `key`) are held out together. Small samples are split several times and averaged.
     """
+    from threadpoolctl import threadpool_limits
+
     total = np.zeros(len(gap))
     repeats = int(np.clip(np.ceil(6_000 / len(gap)), 1, 5))
     _, copies = np.unique(key, return_inverse=True)
     n_keys = int(copies.max()) + 1
-    for repeat in range(repeats):
-        fold = (np.random.default_rng((seed, repeat)).permutation(n_keys) % FOLDS)[copies]
-        for held in range(min(FOLDS, n_keys)):
-            out = fold == held
-            seen, labels = built.columns[~out], gap[~out]
-            centre = seen.mean(axis=0)
-            weights = _weights(seen - centre, labels - labels.mean(), built.blocks)
-            total[out] += (built.columns[out] - centre) @ weights
+    with threadpool_limits(1):  # the matrices are small, and sums come out the same whatever the number of cores
+        for repeat in range(repeats):
+            fold = (np.random.default_rng((seed, repeat)).permutation(n_keys) % FOLDS)[copies]
+            for held in range(min(FOLDS, n_keys)):
+                out = fold == held
+                seen, labels = built.columns[~out], gap[~out]
+                centre = seen.mean(axis=0)
+                weights = _weights(seen - centre, labels - labels.mean(), built.blocks)
+                total[out] += (built.columns[out] - centre) @ weights
     return total / repeats
 
 
 def _weights(columns: Floats, target: Floats, starts: tuple[int, ...]) -> Floats:
     """MacKay's fixed point: gamma_b = p_b - lambda_b tr(S_b), lambda_b = gamma_b / |w_b|^2, s^2 = RSS / (n - gamma)."""
-    from scipy import linalg
-
-    lapack: Any = linalg  # untyped
-    n, p = columns.shape
+    n, p = len(columns), int(columns.shape[1])
     power = float(target @ target)
     if n < 2 or power <= 1e-12:
         return np.zeros(p)
     size = np.diff([*starts, p])
-    gram, moment = columns.T @ columns, columns.T @ target
+    gram: Floats = columns.T @ columns
+    moment: Floats = columns.T @ target
     noise, penalty, before = power / n, 10.0 * size * n / power, np.zeros(len(size))
     weights: Floats = np.zeros(p)
     for _ in range(_STEPS):
-        factor = lapack.cho_factor(
-            gram / noise + np.diag(np.repeat(penalty, size)), overwrite_a=True, check_finite=False
-        )
-        inverse: Floats = lapack.cho_solve(factor, np.eye(p), overwrite_b=True, check_finite=False)
-        weights = np.asarray(inverse @ moment / noise)
+        inverse = _inverse(gram / noise + np.diag(np.repeat(penalty, size)))
+        weights = inverse @ moment / noise
         gamma = size - penalty * np.add.reduceat(np.diag(inverse), starts)
         squares = np.add.reduceat(weights**2, starts)
         penalty = np.clip(np.maximum(gamma, 1e-9) / np.maximum(squares, 1e-12), *_PENALTY)
@@ -95,3 +93,12 @@ def _weights(columns: Floats, target: Floats, starts: tuple[int, ...]) -> Floats
             break
         before = gamma
     return weights
+
+
+def _inverse(symmetric: Floats) -> Floats:
+    """Of a positive definite matrix."""
+    from scipy import linalg
+
+    lapack: Any = linalg  # untyped
+    factor = lapack.cho_factor(symmetric, overwrite_a=True, check_finite=False)
+    return lapack.cho_solve(factor, np.eye(len(symmetric)), overwrite_b=True, check_finite=False)

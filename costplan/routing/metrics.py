@@ -118,6 +118,8 @@ class Bands:
     """Of the first order: share of requests for each share of the gap recovered."""
     over_last: Band
     """APGR of the first order less that of the last."""
+    lift: Band
+    """Of the first order, see `lift`."""
 
 
 def bands(
@@ -135,13 +137,15 @@ def bands(
     n = int(copies.max()) + 1
     rng = np.random.default_rng(seed)
     areas, needed = np.empty((DRAWS, len(scores))), np.empty((DRAWS, len(recovered)))
+    lifts = np.empty((DRAWS, len(scores)))
     step = max(1, _CELLS // len(gap))
     for start in range(0, DRAWS, step):
         counts = [np.bincount(rng.integers(0, n, n), minlength=n)[copies] for _ in range(min(step, DRAWS - start))]
         drawn = np.stack(counts).astype(np.float64)
         block = slice(start, start + len(drawn))
         for index, score in enumerate(scores):
-            areas[block, index] = _areas(score, gap, drawn, extra)
+            lifts[block, index], total = _lifts(score, gap, drawn, extra)
+            areas[block, index] = _ratio(lifts[block, index], total)
         if recovered:
             needed[block] = _needed(scores[0], gap, drawn, recovered)
     tails = _tails(n)
@@ -151,19 +155,20 @@ def bands(
     apart = np.where(open_, np.where(areas[:, 0] > areas[:, -1], np.inf, 0.0), 0.0)
     apart[~open_] = areas[~open_, 0] - areas[~open_, -1]
     apart[open_ & (areas[:, 0] < areas[:, -1])] = -np.inf
-    return Bands(found, cpt, _band(found[0].value - found[-1].value, apart, tails))
+    raised = _band(lift(scores[0], gap, extra), lifts[:, 0], tails)
+    return Bands(found, cpt, _band(found[0].value - found[-1].value, apart, tails), raised)
 
 
-def _areas(score: Floats, gap: Floats, drawn: Floats, extra: Floats | None) -> Floats:
-    """APGR of each resample (draws, n) of counts."""
+def _lifts(score: Floats, gap: Floats, drawn: Floats, extra: Floats | None) -> tuple[Floats, Floats]:
+    """(lift, mean gap) of each resample (draws, n) of counts."""
     order, starts = _runs(score)
     drawn = drawn[:, order]
     costs = drawn if extra is None else drawn * np.maximum(extra, 0.0)[order]
     width = np.add.reduceat(costs, starts, axis=1)
     gained = np.add.reduceat(drawn * gap[order], starts, axis=1)
-    total, dollars = gained.sum(axis=1), np.maximum(width.sum(axis=1), 1e-300)
+    n, total, dollars = drawn.sum(axis=1), gained.sum(axis=1), np.maximum(width.sum(axis=1), 1e-300)
     middle = np.cumsum(gained, axis=1) - gained / 2
-    return _ratio((width * middle).sum(axis=1) / dollars - total / 2, total)
+    return ((width * middle).sum(axis=1) / dollars - total / 2) / n, total / n
 
 
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:

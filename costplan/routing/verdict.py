@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from costplan.routing.decide import Z_TWO_SIDED
 from costplan.routing.gap import FOLDS, design, out_of_fold, slice_columns
 from costplan.routing.metrics import Band, Curve, bands, curve, hull_area, random_band, random_band_usd
 
@@ -104,17 +105,19 @@ def judge(pairs: Pairs, seed: int) -> Judged:
         by_slice = np.round(out_of_fold(design([memberships]), gap, key, seed), 9)
     orders = [score, *([by_slice] if by_slice is not None else []), chars]
     found = bands(orders, gap, key, seed, recovered=RECOVERED)
-    points = curve(score, gap)
+    points = curve(score, gap, pairs.extra)
     share = Axis(
         apgr=widened(found.apgr[0]), random=random_band(gap), length=found.apgr[-1],
         over_length=widened(found.over_last),
         aiq=float(pairs.cheap.mean()) + hull_area(points.share, points.gap),
         aiq_random=float((pairs.cheap.mean() + pairs.strong.mean()) / 2),
     )  # fmt: skip
-    routes = not refusal and share.apgr.low > 0.5
+    # where the gap on the whole may be zero, APGR is anything: then its numerator is what counts
+    raised, clear = widened(found.lift), bool(gap.mean() > Z_TWO_SIDED * gap.std() / sqrt(len(gap)))
+    routes = not refusal and (share.apgr.low > 0.5 if clear else raised.low > 0)
     return Judged(
         verdict=ROUTES if routes else NO_BETTER,
-        reason=refusal or _reason(share, routes, float(gap.mean())),
+        reason=refusal or _reason(share, raised, routes, clear),
         share=share,
         usd=_usd_axis(pairs, score, seed),
         needed=[widened(each, 0.0, 1.0) for each in found.needed],
@@ -141,11 +144,14 @@ def widened(band: Band, least: float = -inf, most: float = inf) -> Band:
     return Band(band.value, max(low, least), min(high, most))
 
 
-def _reason(share: Axis, routes: bool, mean: float) -> str:
+def _reason(share: Axis, raised: Band, routes: bool, clear: bool) -> str:
     length = f"length alone ({share.length.value:.3f})"
+    if not clear:
+        text = "the strong model is not shown to be better on the whole, "
+        if routes:
+            return text + f"but the order finds where it is: {100 * raised.low:.2f} points or more above a random order"
+        return text + "and nothing shows where it would be"
     if not routes:
-        if mean <= 0:
-            return "the strong model is no better on the whole, and nothing shows where it would be"
         return f"the 95 % interval of its APGR begins at {share.apgr.low:.3f}, and a random order has 0.500"
     text = f"the 95 % interval of its APGR begins at {share.apgr.low:.3f}, above the 0.500 of a random order"
     better = "better than" if share.over_length.low > 0 else "not shown to be better than"
@@ -161,7 +167,8 @@ def _usd_axis(pairs: Pairs, score: Floats, seed: int) -> Axis | None:
     least = float(dollars[dollars > 0].min())
     logs = np.log(np.maximum(dollars, least))
     size = out_of_fold(design(pairs.blocks), logs, pairs.key, seed)
-    order = np.asarray(np.round((score + gap.mean()) / np.exp(size - size.mean()), 9)) if score.any() else score
+    size = np.exp(size - float(size.mean()))
+    order = np.round((score + float(gap.mean())) / size, 9) if score.any() else score
     chars = pairs.chars.astype(np.float64)
     found = bands([order, chars], gap, pairs.key, seed, extra=extra)
     points = curve(order, gap, extra)

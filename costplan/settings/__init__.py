@@ -21,6 +21,7 @@ from costplan.settings.commands import (
     CapacitySettings,
     GateSettings,
     ReplaySettings,
+    RouteSettings,
     SimulateSettings,
 )
 from costplan.units import parse_count, parse_duration_s
@@ -32,6 +33,7 @@ __all__ = [
     "CapacitySettings",
     "GateSettings",
     "ReplaySettings",
+    "RouteSettings",
     "SimulateSettings",
     "resolve",
 ]
@@ -167,6 +169,25 @@ def _duration(value: Any) -> float:
     return _number(above=0)(parse_duration_s(value) if isinstance(value, str) else value)
 
 
+def _range(value: Any) -> tuple[float, float, float]:
+    """Three rising numbers above 0; one number is a range of its own."""
+    items = [float(each) for each in (value.split(":") if isinstance(value, str) else [value])]
+    low, middle, high = items * 3 if len(items) == 1 else items
+    if not (0 < low <= middle <= high < float("inf")):
+        raise ValueError("must be three rising numbers above 0")
+    return low, middle, high
+
+
+def _some_of(*choices: str) -> Callable[[Any], tuple[str, ...]]:
+    def parse(value: Any) -> tuple[str, ...]:
+        found = _texts(value)
+        if not found or not set(found) <= set(choices):
+            raise ValueError(f"must be some of {', '.join(choices)}")
+        return found
+
+    return parse
+
+
 _PARSERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "format": (_text, "--format litellm"),
     "map": (_texts, "--map tok_in=input_tokens"),
@@ -260,4 +281,10 @@ _PARSERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "embedder": (_one_of("static", "minilm"), "--embedder minilm"),
     "embeddings": (_path, "--embeddings vectors.npy, one row for each request of the log"),
     "labels": (_path, "--labels labels.csv"),
+    "cheap": (_texts, "--cheap gpt-4o-mini"),
+    "quality": (_path, "--quality quality.csv"),
+    "policy": (_one_of("site", "complexity", "request", "cascade"), "--policy site"),
+    "max_loss": (_number(least=0, most=100), "--max-loss 5, points"),
+    "output_ratio": (_range, "--output-ratio 0.6:0.8:1.1, low, expected and high"),
+    "slice_by": (_some_of("site", "model", "level", "tag"), "--slice-by site,level"),
 }
