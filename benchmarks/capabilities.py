@@ -38,7 +38,7 @@ def main() -> None:
         if seller and facts.get("mode") in ("chat", "responses"):
             offer = list_offer(seller, name, "")
             quote = offer.at(now_us) if isinstance(offer, Offer) else None
-            if quote is not None and quote.provider == seller:
+            if quote is not None and quote.provider == seller and is_named(seller, quote.model):
                 found[seller][quote.model].append(facts)
     lines = [
         "# What API models take, written by benchmarks/capabilities.py; a field that is not there is not known.",
@@ -51,6 +51,12 @@ def main() -> None:
         lines.append(f"  {seller}:")
         lines += [f"    {json.dumps(model)}: {{{entry(found[seller][model])}}}" for model in sorted(found[seller])]
     (Path(__file__).parents[1] / "profiles" / "capabilities.yaml").write_text("\n".join(lines) + "\n")
+
+
+def is_named(seller: str, model: str) -> bool:
+    """Whether the model's own id finds its price again."""
+    offer = list_offer(seller, model, "")
+    return isinstance(offer, Offer) and offer.at(0).model == model
 
 
 def entry(names: list[dict[str, Any]]) -> str:

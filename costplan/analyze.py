@@ -63,7 +63,7 @@ from costplan.levers.states import RESPONSE
 from costplan.month import Month, month_of, trusted
 from costplan.prices import PriceKey
 from costplan.results import Plan
-from costplan.routing.quality import read_quality
+from costplan.routing.known import read_quality
 from costplan.settings import AnalyzeSettings
 from costplan.units import MICROS_PER_SECOND, SECONDS_PER_DAY
 from costplan.valuation import Acting, Progress, Replays, Run, call_task, cheaper_of, shorter_of, value
@@ -85,7 +85,7 @@ def analyze(
         executor(settings.workers or usable_cores()) as pool,
     ):
         work, report = Path(folder), progress or _silent
-        quality = read_quality(settings.quality) if settings.quality else None
+        quality = read_quality(settings.quality, str) if settings.quality else None
         log = read_log(paths, settings, _feature_settings(settings), work, pool, report)
         run = Run(settings, log, work, pool, report, quality)
         price_day = _price_day(settings, log)
@@ -167,7 +167,7 @@ def _price(run: Run, price_day: int | None) -> tuple[Summary, Tables]:
     named = [with_model(kind, run.settings.assume_model) for kind in kinds]
     tags = _numbered([tag for chunk in log.chunks for tagset in chunk.tagsets for tag in tagset])
     quality = run.quality
-    scored = [PriceKey("", model) for model in sorted({model for _, model in quality.scores})] if quality else []
+    scored = [PriceKey("", model) for model in quality.models] if quality else []
     compiled = price_kinds(named, run.settings.prices, scored)
     run.rates.write_bytes(pickle.dumps(compiled.rates))
     policies = policies_of(compiled.rates)

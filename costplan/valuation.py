@@ -30,7 +30,7 @@ from costplan.levers.response_cache import (
     lookup_nanos,
     store_nanos_per_output_token,
 )
-from costplan.levers.routing import HIGH_RATIO, LOW_RATIO, Cheaper, Seller, decide_sites, traffic_of
+from costplan.levers.routing import Cheaper, Seller, decide_sites, traffic_of
 from costplan.levers.semantic import Semantic, embed_nanos
 from costplan.levers.sets import (
     KEPT_HIT,
@@ -247,7 +247,7 @@ def cheaper_of(run: Run, summary: Summary, tables: Tables, price_day: int | None
     rates, quality, settings = tables.rates, run.quality, run.settings
     assert quality is not None
     sellers: dict[str, Seller] = {}
-    for model in sorted({model for _, model in quality.scores}):
+    for model in quality.models:
         key = rates.keys.index(PriceKey("", model))
         if key not in rates.unpriced:
             note = rates.describe(key)
@@ -261,6 +261,6 @@ def cheaper_of(run: Run, summary: Summary, tables: Tables, price_day: int | None
         traffic_of(summary, sorted(tables.site_label), len(rates.keys)), tables.site_label, rates,
         {key: [seller for model, seller in sellers.items() if model != listed[key]] for key in used},
         {key: spelled.get(model, model) for key, model in listed.items()}, quality,
-        time_us=NEWEST_US if price_day is None else price_day, max_loss=settings.max_loss,
-        ratio=(LOW_RATIO * settings.output_ratio, settings.output_ratio, HIGH_RATIO * settings.output_ratio),
+        time_us=NEWEST_US if price_day is None else price_day, max_loss=settings.max_loss / 100,
+        ratio=settings.output_ratio,
     )  # fmt: skip

@@ -13,6 +13,7 @@ COMMANDS = (
     "analyze",
     "cache",
     "compress",
+    "route",
     "capacity",
     "breakeven",
     "simulate",

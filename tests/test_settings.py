@@ -29,8 +29,8 @@ SPELLINGS: dict[str, tuple[str, Any]] = {
     "max_temperature": ("0.7", 0.7),
     "batchable": ("nightly, report", ("nightly", "report")),
     "quality": ("scores.csv", Path("scores.csv")),
-    "max_loss": ("0.05", 0.05),
-    "output_ratio": ("0.8", 0.8),
+    "max_loss": ("3", 3.0),
+    "output_ratio": ("0.5:0.8:1.1", (0.5, 0.8, 1.1)),
     "workers": ("2", 2),
     "day_rate": ("950", 950.0),
 }

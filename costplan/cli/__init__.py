@@ -18,6 +18,7 @@ from costplan.cli.generate import generate
 from costplan.cli.output import check_outputs, given, progress, say
 from costplan.cli.profiles import gpus, models
 from costplan.cli.replay import replay
+from costplan.cli.route import route
 from costplan.errors import CostplanError, UsageError
 
 app = typer.Typer(
@@ -27,7 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
-_DOCUMENTS = ("plan", "simulation", "capacity", "measurement", "breakeven", "gate", "cache", "compress")
+_DOCUMENTS = ("plan", "simulation", "capacity", "measurement", "breakeven", "gate", "cache", "compress", "route")
 
 
 def _version(wanted: bool) -> None:
@@ -118,13 +119,14 @@ def schema(
     from costplan.results.compress import compress_schema
     from costplan.results.gate import gate_schema
     from costplan.results.measurement import measurement_schema
+    from costplan.results.route import route_schema
     from costplan.results.serving import serving_schema
 
     if document not in _DOCUMENTS:
         raise UsageError(f"{document}: no such document", hint=f"costplan schema {' or '.join(_DOCUMENTS)}")
     own = {
         "plan": lambda: json_schema("plan"), "measurement": measurement_schema, "breakeven": breakeven_schema,
-        "gate": gate_schema, "cache": cache_schema, "compress": compress_schema,
+        "gate": gate_schema, "cache": cache_schema, "compress": compress_schema, "route": route_schema,
     }  # fmt: skip
     typer.echo(json.dumps(own[document]() if document in own else serving_schema(document), indent=2))
 
@@ -137,6 +139,7 @@ app.command()(gate)
 app.command()(cache)
 app.command()(generate)
 app.command()(compress)
+app.command()(route)
 
 
 app.command()(gpus)

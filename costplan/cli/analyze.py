@@ -81,10 +81,11 @@ Quality = Annotated[
     Path | None, typer.Option(help="Scores of models by call site, for routing: .csv or .jsonl.", metavar="FILE")
 ]
 MaxLoss = Annotated[
-    float | None, typer.Option(help="Share of good answers routing may lose (default 0.02).", metavar="SHARE")
+    float | None, typer.Option(help="Points of quality that routing may lose (default 5).", metavar="POINTS")
 ]
 OutputRatio = Annotated[
-    float | None, typer.Option(help="Length of the cheaper model's answers over today's (default 1).", metavar="R")
+    str | None,
+    typer.Option(help="Length of its answers over today's (default 0.45:0.78:1.23).", metavar="LOW:MID:HIGH"),
 ]
 Workers = Annotated[
     int | None, typer.Option(help="Processes (default: one per core); they never change a figure.", metavar="N")

@@ -23,9 +23,6 @@ Facts = dict[str, Any]
 PAIR_COLUMNS = ("requests", "cost", "input", "read", "write", "output", "with_tools")
 """Sums by call site and price."""
 SHOWN = 10
-LOW_RATIO, HIGH_RATIO = 0.78, 1.23
-"""Plausible lengths of another model's answers. On 500 prompts answered by gpt-4-0314 and gpt-3.5-turbo-0125
-(lm-sys/arena-hard-auto) the cheaper one wrote 0.78 times as much, and 1.23 times as much on one prompt in ten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

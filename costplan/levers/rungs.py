@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from costplan.costing import Keyed
 from costplan.levers import LADDER, N_SETS, Shares, climb, mask_of, shares_of, worthwhile
-from costplan.levers.routing import HIGH_RATIO, LOW_RATIO
 from costplan.levers.states import BATCH_REST, COMPRESSION, ROUTING, SEMANTIC, STRUCTURAL, VERIFIED
 from costplan.month import Month
 from costplan.prices.contract import Contract
@@ -101,7 +100,7 @@ CAN_WAIT = "if all of these calls can wait up to a day; none can is the low end"
 _PLAINER = {SEMANTIC: range(SEMANTIC), STRUCTURAL: (COMPRESSION,), ROUTING: (VERIFIED,)}
 """Levers that a wider one includes."""
 _IF = {BATCH_REST: CAN_WAIT, ROUTING: GOOD_ENOUGH}
-LENGTHS = f"if answers are {LOW_RATIO:g} to {HIGH_RATIO:g} times as long as assumed"
+LENGTHS = "over the stated range of the length of the cheaper model's answers"
 CASH_NOTE = "under the contract, for the month that begins at the price date"
 SITE_NOTE = "the lever's interval, in proportion to the site's share of the saving in the log"
 MIN_SHARE = 0.0005

@@ -62,6 +62,21 @@ class Quality:
                 return unpaired_loss(one, other, where)
         return None
 
+    def score(self, site: str, model: str) -> Score | None:
+        """Of one model, at the call site itself, else over all of them."""
+        return self.scores.get((site, model), self.scores.get((ANY_SITE, model)))
+
+    @property
+    def models(self) -> list[str]:
+        """Every model that something is known of."""
+        compared = {model for _, *pair in self.losses for model in pair}
+        return sorted({model for _, model in self.scores} | compared)
+
+    @property
+    def known(self) -> bool:
+        """Whether anything is."""
+        return bool(self.scores or self.losses)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:

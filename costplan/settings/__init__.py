@@ -22,6 +22,7 @@ from costplan.settings.commands import (
     CompressSettings,
     GateSettings,
     ReplaySettings,
+    RouteSettings,
     SimulateSettings,
 )
 from costplan.units import parse_count, parse_duration_s
@@ -34,6 +35,7 @@ __all__ = [
     "CompressSettings",
     "GateSettings",
     "ReplaySettings",
+    "RouteSettings",
     "SimulateSettings",
     "resolve",
 ]
@@ -152,8 +154,8 @@ def _on_off(value: Any) -> str:
 def _some_of(*choices: str) -> Callable[[Any], tuple[str, ...]]:
     def parse(value: Any) -> tuple[str, ...]:
         found = tuple(part for item in _texts(value) for part in item.split(","))
-        if not set(found) <= set(choices):
-            raise ValueError(f"must be {' or '.join(choices)}")
+        if not found or not set(found) <= set(choices):
+            raise ValueError(f"must be some of {', '.join(choices)}")
         return found
 
     return parse
@@ -184,6 +186,15 @@ def _duration(value: Any) -> float:
     return _number(above=0)(parse_duration_s(value) if isinstance(value, str) else value)
 
 
+def _range(value: Any) -> tuple[float, float, float]:
+    """Three rising numbers above 0; one number is a range of its own."""
+    items = [float(each) for each in (value.split(":") if isinstance(value, str) else [value])]
+    low, middle, high = items * 3 if len(items) == 1 else items
+    if not (0 < low <= middle <= high < float("inf")):
+        raise ValueError("must be three rising numbers above 0")
+    return low, middle, high
+
+
 _PARSERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "format": (_text, "--format litellm"),
     "map": (_texts, "--map tok_in=input_tokens"),
@@ -201,9 +212,6 @@ _PARSERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "capacity": (_count(least=1), "--capacity 100k"),
     "max_temperature": (_number(least=0), "--max-temperature 0.7"),
     "batchable": (_texts, "--batchable nightly"),
-    "quality": (_path, "--quality scores.csv"),
-    "max_loss": (_number(above=0, most=1), "--max-loss 0.02, a share of the good answers"),
-    "output_ratio": (_number(above=0, most=100), "--output-ratio 0.8"),
     "workers": (_count(least=0), "--workers 4, or 0 for one per core"),
     "day_rate": (_number(least=0), "--day-rate 800"),
     "gpus": (_text, "--gpus 4xA100"),
@@ -289,4 +297,10 @@ _PARSERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "roles": (_some_of("system", "user", "assistant", "tool"), "--roles user,tool"),
     "sample": (_count(least=1), "--sample 500, requests that the lossy rung is tried on"),
     "lm": (_path, "--lm models/smollm2-135m, a directory or a .gguf file"),
+    "cheap": (_texts, "--cheap gpt-4o-mini"),
+    "quality": (_path, "--quality quality.csv"),
+    "policy": (_one_of("site", "complexity", "request", "cascade"), "--policy site"),
+    "max_loss": (_number(least=0, most=100), "--max-loss 5, points"),
+    "output_ratio": (_range, "--output-ratio 0.6:0.8:1.1, low, expected and high"),
+    "slice_by": (_some_of("site", "model", "level", "tag"), "--slice-by site,level"),
 }
