@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 
 _DOCUMENTS = ("plan", "simulation", "capacity", "measurement", "breakeven", "gate", "cache")
+_OF_SCENARIOS = ("price_date", "prices", "workers")
 Logs = Annotated[list[str], typer.Argument(help="Log files, directories, quoted globs, or - for stdin.", metavar="LOG")]
 Format = Annotated[
     str | None,
@@ -285,7 +286,13 @@ def _planned(logs: list[str], settings: Any, origins: dict[str, str], quiet: boo
     if len(logs) == 1 and is_scenario(logs[0]):
         from costplan.scenario.estimate import estimate
 
-        return estimate(logs[0], settings.price_date)
+        idle = [name for name, origin in origins.items() if origin == "flag" and name not in _OF_SCENARIOS]
+        if idle:
+            hint = "of a scenario there are --price-date, --prices, --json and --markdown"
+            raise UsageError(
+                f"--{idle[0].replace('_', '-')}: {logs[0]} is a scenario, there is no log to read", hint=hint
+            )
+        return estimate(logs[0], settings.price_date, settings.prices)
     with progress(quiet) as bar:
         return run(logs, settings, origins, bar)
 
