@@ -1,10 +1,12 @@
 """Does analyze find what was planted? Generates logs, analyzes them, compares every lever's interval with the truth.
 
     python -m benchmarks.recovery [--scenarios support-desk,chat-app] [--seeds 5] [--requests N] [--out recovery.json]
+    python -m benchmarks.recovery --labels 300 --scenarios support-desk,document-search
 
 The truth of a lever is its planted saving by itself (`costplan generate --truth`), from the days of the log to a month.
 It is compared twice: with what is planted in this very log, and with the mean over all seeds, which is nearer to what
-the product would save in another month.
+the product would save in another month. With `--labels` the share of wrong hits of a semantic cache is looked for
+instead: a label file is answered from what the prompts mean.
 """
 
 import argparse
@@ -74,7 +76,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--requests", type=int)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--labels", type=int, help="labels to draw; compares the share of wrong hits")
     args = parser.parse_args()
+    if args.labels:
+        for scenario in args.scenarios.split(","):
+            for seed in range(args.seeds):
+                print(wrong_hits(scenario, seed, args.labels, args.requests))
+        return
     found: list[Finding] = []
     for scenario in args.scenarios.split(","):
         for seed in range(args.seeds):
@@ -96,6 +104,32 @@ def recover(scenario: str, seed: int, requests: int | None = None) -> list[Findi
         setting = ["--price-date", truth["price_date"], "--ttl", f"{truth['cache_ttl_s']:g}s"]
         _costplan("analyze", str(log), "--json", str(plan_file), *setting)
         return compare(truth, json.loads(plan_file.read_bytes()))
+
+
+def wrong_hits(scenario: str, seed: int, labels: int, requests: int | None = None) -> str:
+    """Of a semantic cache at the product's own threshold: hits, wrong ones by meaning, and what labels make of them."""
+    with tempfile.TemporaryDirectory(prefix="recovery-") as folder:
+        names = ("log.jsonl", "rows.jsonl", "labels.jsonl", "hits.jsonl", "cache.json")
+        log, rows_file, label_file, hits_file, cache_file = (Path(folder) / name for name in names)
+        many = ["--requests", str(requests)] if requests else []
+        _costplan("generate", scenario, "-o", str(log), "--seed", str(seed), "--truth-rows", str(rows_file), *many)
+        meaning = {row["request_id"]: row["meaning"] for row in map(json.loads, rows_file.open())}
+        cache = ["cache", str(log), "--ttl", "1d", "--threshold", "0.78", "-q"]
+        _costplan(*cache, "--label-sample", str(labels), str(label_file), "--hits", str(hits_file))
+        answered = [json.loads(line) for line in label_file.open()]
+        for row in answered:
+            row["same_answer"] = meaning[row["request_id"]] == meaning[row["from_request_id"]]
+        label_file.write_text("".join(json.dumps(row) + "\n" for row in answered))
+        _costplan(*cache, "--labels", str(label_file), "--json", str(cache_file))
+        hits = [row for row in map(json.loads, hits_file.open()) if row["kind"] == "semantic"]
+        wrong = sum(meaning[row["request_id"]] != meaning[row["from_request_id"]] for row in hits)
+        found = next(row for row in json.loads(cache_file.read_bytes())["frontier"] if row["threshold"] == 0.78)
+        share, low, high = (found[f"wrong_{name}"] for name in ("share", "low", "high"))
+        missed = "" if low <= wrong / len(hits) <= high else " MISSED"
+        return (
+            f"{scenario} seed {seed}: {len(hits)} semantic hits, {wrong / len(hits):.2%} wrong; {len(answered)} labels "
+            f"give {share:.2%} [{low:.2%} … {high:.2%}]{missed}"
+        )
 
 
 def _cpu_s() -> float:

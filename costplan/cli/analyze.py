@@ -9,6 +9,7 @@ import typer
 from costplan.cli.output import check_outputs, console, given, output, progress, say
 from costplan.errors import CostplanError, UsageError
 
+_OF_SCENARIOS = ("price_date", "prices", "workers")
 Logs = Annotated[list[str], typer.Argument(help="Log files, directories, quoted globs, or - for stdin.", metavar="LOG")]
 Format = Annotated[
     str | None,
@@ -182,7 +183,12 @@ def _planned(logs: list[str], settings: Any, origins: dict[str, str], quiet: boo
     if len(logs) == 1 and is_scenario(logs[0]):
         from costplan.scenario.estimate import estimate
 
-        return estimate(logs[0], settings.price_date)
+        idle = [name for name, origin in origins.items() if origin == "flag" and name not in _OF_SCENARIOS]
+        if idle:
+            flag = f"--{idle[0].replace('_', '-')}"
+            hint = "of a scenario there are --price-date, --prices, --json and --markdown"
+            raise UsageError(f"{flag}: {logs[0]} is a scenario, there is no log to read", hint=hint)
+        return estimate(logs[0], settings.price_date, settings.prices)
     with progress(quiet) as bar:
         return run(logs, settings, origins, bar)
 

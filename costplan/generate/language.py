@@ -22,6 +22,8 @@ _LISTS = {
 _NUMBERS = {"n": (3, 40), "m": (2, 60), "k": (2, 9), "n2": (3, 12)}
 _NEAR = ("act", "kind", "thing", "channel", "n", "person")
 """What a trap changes: one of these slots."""
+_REWORDED = 0.3
+"""Share of an answer's sentences that another answer to the same question says otherwise."""
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])")
 
 
@@ -109,11 +111,12 @@ def facts(rng: Random, about: Slots, n: int) -> list[str]:
     return [_sentence(rng, grammar()["facts"], about) for _ in range(n)]
 
 
-def answer_to(rng: Random, meaning: Meaning, n: int, opening: int) -> str:
-    """An answer of `n` sentences that names what was asked; `opening` is one of its ways to begin."""
-    about, ways = dict(meaning.slots), grammar()["answers"]
-    first = _sentence(rng, (ways[opening % len(ways)],), about, true_to=1.0)
-    return " ".join([first, *facts(rng, about, n - 1)])
+def answer_to(rng: Random, meaning: Meaning, n: int, wording: Random) -> str:
+    """An answer of `n` sentences that names what was asked; `wording` puts some of them otherwise."""
+    about = dict(meaning.slots)
+    told = [facts(rng, about, 1)[0] for _ in range(n - 1)]
+    others = [facts(wording, about, 1)[0] if wording.random() < _REWORDED else fact for fact in told]
+    return " ".join([_sentence(wording, grammar()["answers"], about, true_to=1.0), *others])
 
 
 def follow_up(rng: Random, meaning: Meaning) -> str:

@@ -13,7 +13,7 @@ _ERRORS = {429: "rate_limit_exceeded", 500: "server_error"}
 
 def request_id(seed: int, number: int) -> str:
     """The id of the line with that number."""
-    return f"gen-{seed}-{number:08d}"
+    return f"chatcmpl-{seed}-{number:08d}"
 
 
 def moment(start: date, time_ms: int) -> str:
@@ -54,6 +54,6 @@ def _response(call: Call, name: str) -> dict[str, Any]:
     if call.cached_tokens:
         usage["prompt_tokens_details"] = {"cached_tokens": call.cached_tokens}
     return {
-        "id": f"chatcmpl-{name}", "object": "chat.completion", "model": call.site.spec.model,
+        "id": name, "object": "chat.completion", "model": call.site.spec.model,
         "choices": [{"index": 0, "message": call.answer, "finish_reason": finish}], "usage": usage,
     }  # fmt: skip

@@ -155,8 +155,8 @@ class Session:
         spec, meaning = site.spec, turn.meaning or language.fresh(self.rng, 1)
         rng = stream(self.seed, "answer", spec.name, *meaning.slots)
         n = max(1, round(lognormal(rng, spec.output_tokens.value, spec.output_cv) / SENTENCE_TOKENS))
-        opening = below(self.rng, n) if spec.temperature else turn.wording
-        return {"role": "assistant", "content": language.answer_to(rng, meaning, n, opening)}
+        wording = self.rng if spec.temperature else stream(self.seed, "wording", turn.wording, *meaning.slots)
+        return {"role": "assistant", "content": language.answer_to(rng, meaning, n, wording)}
 
     def _action(self, talk: Conversation) -> dict[str, Any]:
         """A tool call: a new one, or in a loop the one before once more."""

@@ -86,14 +86,14 @@ def _answered(call: CallSpec, end: End, levers: Sequence[int]) -> float:
     return min(1.0, share) / (max(1.0, _at(call.per_session, end)) if talks else 1.0)
 
 
-def _call_usd(
-    call: CallSpec, rate: Rates, end: End, longer: float, hit: float, cached: bool
-) -> tuple[float, float]:  # fmt: skip
+def _call_usd(call: CallSpec, rate: Rates, end: End, longer: float, hit: float, cached: bool) -> tuple[float, float]:
+    """(USD of the prompt, USD of the answer) of one call."""
     prompt, answer = prompt_tokens(call, end), _at(call.output_tokens, end) * longer
-    long_enough = rate.cache is not None and call.prefix_tokens >= rate.cache.minimum_for(rate.model)
-    read = call.prefix_tokens * hit if cached and long_enough else 0.0
-    marked = cached and long_enough and rate.cache is not None and rate.cache.mode == "explicit"
-    return rate.usd(prompt, read, call.prefix_tokens - read if marked else 0.0, 0.0), rate.usd(0.0, 0.0, 0.0, answer)
+    policy, read, write = rate.cache, 0.0, 0.0
+    if cached and policy is not None and call.prefix_tokens >= policy.minimum_for(rate.model):
+        prefix = call.prefix_tokens // policy.step_tokens * policy.step_tokens
+        read, write = prefix * hit, prefix * (1 - hit) if policy.mode == "explicit" else 0.0
+    return rate.usd(prompt, read, write, 0.0), rate.usd(0.0, 0.0, 0.0, answer)
 
 
 def _hit_share(scenario: Scenario, cache: CachePolicy | None, requests: float, end: End) -> float:

@@ -88,7 +88,7 @@ _UNTOLD = (
 )
 
 
-def estimate(name: str, price_date: date | None) -> Plan:
+def estimate(name: str, price_date: date | None, price_file: Path | None = None) -> Plan:
     """The plan of a file or a shipped scenario; its level is never a confidence level: all figures are assumed.
 
     Raises CostplanError for mistakes in the file, and where no price day is given by it or the caller.
@@ -100,7 +100,7 @@ def estimate(name: str, price_date: date | None) -> Plan:
         raise CostplanError(
             f"{path}: no day is given for list prices", hint="--price-date 2026-11-23, or `price_date:`"
         )
-    rates = rates_of(scenario, day or date.min)
+    rates = rates_of(scenario, day or date.min, price_file)
     case = _Case(scenario, rates, {end: _values(scenario, rates, end) for end in ENDS})
     data = path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()

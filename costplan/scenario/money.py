@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import numpy as np
 
@@ -33,8 +34,11 @@ class Rates:
         return plain * self.input + read * self.cache_read + write * self.cache_write + answer * self.output
 
 
-def rates_of(scenario: Scenario, day: date) -> dict[str, Rates]:
-    """Rates by model, cheaper ones included. Raises CostplanError for a model without a price."""
+def rates_of(scenario: Scenario, day: date, price_file: Path | None = None) -> dict[str, Rates]:
+    """Rates by model, cheaper ones included; a user's price file comes before the list.
+
+    Raises CostplanError for a model without a price.
+    """
     wanted: dict[str, float] = {}
     for call in scenario.calls:
         for model in (call.model, call.cheaper.model if call.cheaper else call.model):
@@ -43,7 +47,7 @@ def rates_of(scenario: Scenario, day: date) -> dict[str, Rates]:
     if stray is not None:
         raise CostplanError(f"prices: no call uses {stray!r}", hint=f"priced are: {', '.join(wanted)}")
     found = {model: _flat(model, price) for model, price in scenario.prices.items()}
-    return found | _listed({model: size for model, size in wanted.items() if model not in found}, day)
+    return found | _listed({model: size for model, size in wanted.items() if model not in found}, day, price_file)
 
 
 def _flat(model: str, price: FlatPrice) -> Rates:
@@ -61,9 +65,9 @@ def _flat(model: str, price: FlatPrice) -> Rates:
 PARTS = ("input", "cache_read", "cache_write", "output")
 
 
-def _listed(wanted: dict[str, float], day: date) -> dict[str, Rates]:
+def _listed(wanted: dict[str, float], day: date, price_file: Path | None) -> dict[str, Rates]:
     keys = [PriceKey("", model, tier) for model in wanted for tier in ("", "batch")]
-    table = compile_rates(keys)
+    table = compile_rates(keys, price_file=price_file)
     moment = np.array([int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * MICROS_PER_SECOND])
     rates: list[Rates] = []
     for index, key in enumerate(keys):

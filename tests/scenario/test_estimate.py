@@ -190,6 +190,17 @@ def test_the_document_is_a_plan_and_is_shown_again_by_report(
     assert page == f"```text\n{shown.rstrip()}\n```\n"
 
 
+def test_options_for_logs_are_refused_and_prices_are_taken(run: Run, tmp_path: Path) -> None:
+    error, _ = mistake(run("analyze", "chat-app", "--ttl", "1d"), 2)
+    assert error == "--ttl: chat-app is a scenario, there is no log to read"
+    prices = tmp_path / "prices.yaml"
+    names = ("gpt-4.1", "gpt-4.1-nano")
+    prices.write_text("models:\n" + "".join(f"  - {{model: {name}, input: 0, output: 1}}\n" for name in names))
+    ran = run("analyze", "chat-app", "--price-date", "2026-11-20", "--prices", str(prices), "--json", "-")
+    call = next(each for each in json.loads(ran.out)["scenario"]["calls"] if each["name"] == "chat")
+    assert (call["per_call"]["value"], call["input_share"]) == (pytest.approx(260e-6), 0)
+
+
 def test_what_has_no_price_is_said_with_the_nearest_name(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     calls = "calls: [{name: a, model: gpt-4.1x-minni, input_tokens: 10, output_tokens: 10}]\n"
