@@ -5,7 +5,6 @@ Survival means that one of the answers still stands in the shorter text; no mode
 
 import gzip
 import pickle
-import re
 import tempfile
 import zlib
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from costplan.compress.work import counts_in, model_in
 from costplan.compression.exact import exact
-from costplan.compression.lossy import COMPRESSORS, Score, shortened
+from costplan.compression.lossy import COMPRESSORS, Score, paragraphs, shortened
 from costplan.compression.survival import survives
 from costplan.compression.table import reformatted
 from costplan.compression.words import counted
@@ -31,7 +30,6 @@ from costplan.tokens import counter, encoding_of
 KEEP, LOSSLESS = 0.5, "lossless"
 _HINT = 'one row per line: {"context": "..." or ["...", "..."], "question": "...", "answers": ["..."]}'
 _BATCH = 100
-_BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
 
 
 class _Line(msgspec.Struct):
@@ -91,7 +89,8 @@ def read_contexts(path: Path) -> list[Row]:
             row = decoder.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise CostplanError(f"{path}:{number}: {error}", hint=_HINT) from None
-        blocks = _BLANK_LINE.split(row.context) if isinstance(row.context, str) else row.context
+        text = row.context
+        blocks = [text[start:end] for start, end in paragraphs(text)] if isinstance(text, str) else text
         answers = [row.answers] if isinstance(row.answers, str) else row.answers
         rows.append(Row(tuple(filter(str.strip, blocks)), row.question, tuple(answers)))
     if not rows:

@@ -4,6 +4,7 @@ Surprisal of a token: -log2 p(token | the tokens before it), summed over a word'
 Context (Li et al. 2023, arXiv:2310.06201) with a model instead of counts.
 """
 
+import os
 from importlib import import_module
 from math import log
 from pathlib import Path
@@ -26,6 +27,7 @@ class LanguageModel:
     def __init__(self, path: Path) -> None:
         if not path.exists():
             raise CostplanError(f"{path}: no such model", hint="--lm takes a model directory or a .gguf file")
+        os.environ.setdefault("TQDM_DISABLE", "1")  # no bars of other programs
         try:
             self._torch: Any = import_module("torch")
             library: Any = import_module("transformers")

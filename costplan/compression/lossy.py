@@ -21,14 +21,14 @@ _PROTECT_BITS, _PROTECT_BITS_OTHERWISE = 8.0, 2.0
 """Added to words with a digit or a capital; the second where the question asks for neither a name nor a number."""
 _NEIGHBOUR_SHARE = 0.3
 """Of the mean score of the words on both sides: phrases stay together."""
-_QUESTION_BITS, _QUESTION_BITS_ALONE = 40.0, 10.0
-"""For a sentence that holds all words of the question, and as much for its block; the second for a single block."""
+_QUESTION_BITS, _MOST_QUESTION_BITS = 5.0, 40.0
+"""For each sentence there is to choose from, at most the second: what the words of a sentence that holds all words of
+the question are raised by, and as much again for its block."""
 _ASKS_FOR_A_NAME = re.compile(
     r"\b(?:who|whose|whom|when|where|which|how (?:many|much|old|long|far|tall|high|big)"
     r"|what(?: is the|'s the)? (?:year|time|date|day|name|country|city|state|number))\b", re.I
 )  # fmt: skip
-_PARAGRAPH = re.compile(r"(?:[^\n]+(?:\n|\Z))+")
-_LONG_LINE = re.compile(r"[^\n]+")
+_LINE = re.compile(r"[^\n]+")
 
 Count = Callable[[str], int]
 Score = Callable[[Words, str, Counts], list[float]]
@@ -99,10 +99,11 @@ def told_by(bits: list[float], words: Words, question: str) -> list[float]:
 
 def with_question(scores: list[float], words: Words, question: str, counts: Counts) -> list[float]:
     """Scores raised by how much of the question a word's sentence and block hold."""
-    several = len(words.blocks) > 1
-    weight = _QUESTION_BITS if several else _QUESTION_BITS_ALONE
+    weight = min(_MOST_QUESTION_BITS, _QUESTION_BITS * (words.sentence[-1] + 1)) if words.text else 0.0
     of_sentence = _relevance(words, words.sentence, question, counts)
-    of_block = _relevance(words, words.block, question, counts) if several else [0.0] * len(words.blocks)
+    of_block = _relevance(words, words.block, question, counts)
+    if len(words.blocks) < 2:
+        of_block = [0.0]
     return [
         score + weight * (of_sentence[sentence] + of_block[block])
         for score, sentence, block in zip(scores, words.sentence, words.block, strict=True)
@@ -120,26 +121,29 @@ def names_and_numbers(words: Sequence[str]) -> list[bool]:
     return found
 
 
-def compressible(text: str) -> list[tuple[int, int]]:
-    """(start, end) of the long paragraphs of prose in a text that has enough of them; none in code and data.
+def paragraphs(text: str) -> list[tuple[int, int]]:
+    """(start, end) of the blocks of a text: long lines, and runs of shorter ones without a blank line between them."""
+    found: list[tuple[int, int]] = []
+    is_open = False
+    for match in _LINE.finditer(text):
+        start, end = match.span()
+        words = len(match[0].split())
+        if is_open and 0 < words < MIN_BLOCK_WORDS and found[-1][1] == start - 1:
+            found[-1] = (found[-1][0], end)
+        elif words:
+            found.append((start, end))
+        is_open = 0 < words < MIN_BLOCK_WORDS
+    return found
 
-    Lines that are long paragraphs themselves stand for themselves.
-    """
+
+def compressible(text: str) -> list[tuple[int, int]]:
+    """(start, end) of the long blocks of prose in a text that has enough of them; none in code and data."""
     if len(text) < MIN_TEXT_WORDS * 2:
         return []
     fixed = not_prose(text)
-    found: list[tuple[int, int]] = []
-    total = 0
-    for paragraph in _PARAGRAPH.finditer(text):
-        lines = [(paragraph.start() + line.start(), line[0]) for line in _LONG_LINE.finditer(paragraph[0])]
-        if not all(len(line.split()) >= MIN_BLOCK_WORDS for _, line in lines):
-            lines = [(paragraph.start(), paragraph[0].rstrip("\n"))]
-        for start, line in lines:
-            size = len(line.split())
-            if size >= MIN_BLOCK_WORDS and not fixed.meet(start, start + len(line)):
-                found.append((start, start + len(line)))
-                total += size
-    return found if total >= MIN_TEXT_WORDS else []
+    sizes = [(start, end, len(text[start:end].split())) for start, end in paragraphs(text)]
+    found = [(a, b, size) for a, b, size in sizes if size >= MIN_BLOCK_WORDS and not fixed.meet(a, b)]
+    return [(start, end) for start, end, _ in found] if sum(size for *_, size in found) >= MIN_TEXT_WORDS else []
 
 
 def question_of(text: str) -> str:

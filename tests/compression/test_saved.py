@@ -111,3 +111,33 @@ def test_reads_behind_a_cleared_result_are_lost_but_for_what_was_cleared():
 )
 def test_odd_contents_are_no_trouble(content: Any):
     assert saved([Message("user", content)], "o200k_base") == Saved()
+
+
+def test_nothing_points_at_a_tool_result_that_is_cleared():
+    """The paragraph stands in the first result, which goes, and again in the last one, which therefore keeps it."""
+    paragraph = "The refund is paid within ten days. " * 10
+    turns = [Message("user", "Find it.")]
+    for text in (paragraph, "two", "three", paragraph):
+        turns += [Message("assistant", "I look."), tool_result(f"Read:\n\n{paragraph}" if text == paragraph else text)]
+    changes: list[tuple[str, str]] = []
+
+    def watch(rung: str, before: str, after: str, tokens: int) -> None:
+        changes.append((rung, after))
+
+    saved(turns, "o200k_base", clearing=Clearing(10**6, 3), watch=watch)
+    assert [rung for rung, _ in changes][-1] == "exact" and "[same as above: " in changes[-1][1]
+    changes.clear()
+    saved(turns, "o200k_base", clearing=Clearing(100, 3), watch=watch)
+    assert ("tool_results", PLACEHOLDER) in changes and not any("[same as above" in after for _, after in changes)
+
+
+def test_pictures_and_hidden_instructions_are_no_text_to_be_scaled():
+    """1,000 tokens reported for a text of a tenth of that: of OpenAI's models the rest is something else, of others at
+    most 1.6 tokens stand for one counted here."""
+    messages = [Message("user", ROWS)]
+    own = saved(messages, "o200k_base", exact=True, input_tokens=1000)
+    other = saved(messages, "o200k_base", input_tokens=1000)
+    assert own.prompt_tokens == 1000 and other.prompt_tokens == int(1000 / 1.6)
+    picture = [Message("user", [{"type": "image", "source": {}}, {"type": "text", "text": ROWS}])]
+    assert saved(picture, "o200k_base", input_tokens=1000).prompt_tokens == 1000
+    assert by_price(own, LOSSLESS, 1000, 0, 0).fresh == pytest.approx(own.lossless_tokens)
