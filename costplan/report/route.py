@@ -31,7 +31,12 @@ def verdict(document: Route) -> str:
         saved = next(row for row in document.policies if row.policy == "site" and row.verified).saving_usd
         more = f" and {plural(len(switch) - 1, 'more call site')}" if len(switch) > 1 else ""
         text = f"Switch {first.call_site} from {first.model} to {first.candidate}{more}: saves "
-        return f"{text}{numbers.money(saved.value)} of the log's {cost}; it {first.why}."
+        text += f"{numbers.money(saved.value)} of the log's {cost}; it {first.why}."
+        best = next(row for row in document.policies if row.policy == document.chosen)
+        if best.policy != "site" and best.verified:
+            more = f"{numbers.money(best.saving_usd.value)}, losing at most {best.loss_points.high or 0:.1f} points"
+            text += f" Policy {best.policy} ({best.setting}) saves {more}."
+        return text
     if document.experiments:
         first = document.experiments[0]
         text = (

@@ -20,7 +20,7 @@ from costplan.route.offers import Group
 from costplan.route.read import Traffic
 from costplan.routing.decide import Z_ONE_SIDED, Decision
 from costplan.routing.verdict import ROUTES, WIDER, Judged
-from costplan.units import NANOS_PER_USD, SECONDS_PER_HOUR
+from costplan.units import NANOS_PER_USD, SECONDS_PER_HOUR, plural
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -41,8 +41,9 @@ class Advised:
 
     @property
     def choice(self) -> int | None:
-        """The offer to take, else the one to test."""
-        return self.decision.offer if self.decision.offer is not None else self.decision.potential
+        """The offer to take, else the one to test, else the one that may take a part."""
+        found = self.decision
+        return next((each for each in (found.offer, found.potential, found.split) if each is not None), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,6 +72,8 @@ class _Stream:
     uncached: Floats
     check: Floats
     verified: Mask
+    whole: Mask
+    """False at call sites where the candidate is measured to lose too much to take all."""
 
 
 def compare(
@@ -100,19 +103,19 @@ def _stream(advised: list[Advised]) -> _Stream:
         if each.choice is not None:
             offer = each.group.priced[each.choice]
             fits = offer.fits
-            sure = np.full(int(fits.sum()), each.decision.verified)
+            sure, whole = np.full((2, int(fits.sum())), [[each.decision.verified], [each.decision.split is None]])
             parts.append((
                 each.group.rows[fits], each.group.now[fits], offer.usd[fits], offer.uncached[fits], offer.check[fits],
-                sure,
+                sure, whole,
             ))  # fmt: skip
     if not parts:
         none = np.zeros(0)
         return _Stream(
             rows=np.zeros(0, np.int64), now=none, cheap=np.zeros((0, 3)), uncached=none, check=none,
-            verified=np.zeros(0, np.bool_),
+            verified=np.zeros(0, np.bool_), whole=np.zeros(0, np.bool_),
         )  # fmt: skip
-    rows, now, cheap, uncached, check, verified = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return _Stream(rows=rows, now=now, cheap=cheap, uncached=uncached, check=check, verified=verified)
+    rows, now, cheap, uncached, check, verified, whole = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return _Stream(rows=rows, now=now, cheap=cheap, uncached=uncached, check=check, verified=verified, whole=whole)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,18 +126,17 @@ class _Table:
     max_loss: float
 
     def by_site(self, advised: list[Advised], loss: Estimate) -> list[PolicyRow]:
-        sure = self.stream.verified
+        sure, whole = self.stream.verified, self.stream.whole
         switched = sum(each.decision.verified for each in advised)
         tested = sum(each.decision.potential is not None and not each.decision.verified for each in advised)
         rows: list[PolicyRow] = []
         if sure.any():
-            text = f"{switched} call site{'s' if switched != 1 else ''} that lose little enough"
+            text = f"{plural(switched, 'call site')}, shown to lose little enough"
             rows.append(self._row("site", text, sure, self.stream.cheap, loss, verified=True))
-        if not sure.all() or not rows:
-            every = np.ones(len(sure), np.bool_)
-            text = f"all {switched + tested} call sites with a candidate"
+        if (whole & ~sure).any():
+            text = f"{plural(switched + tested, 'call site')} with a candidate"
             note = "needs a test where nothing is shown"
-            rows.append(self._row("site", text, every, self.stream.cheap, unknown("points", note), note=note))
+            rows.append(self._row("site", text, whole, self.stream.cheap, unknown("points", note), note=note))
         return rows
 
     def by_level(self, evidence: Evidence | None) -> PolicyRow:

@@ -102,6 +102,8 @@ class Decision:
     """The upper bound of its loss is within what is allowed."""
     potential: int | None
     """Position of the one that would save most if its quality were shown; None: there is none, or it is decided."""
+    split: int | None
+    """Where there is neither: position of the one that saves most, of those measured to lose too much to take all."""
     break_even_gap: float | None
     """Share of good answers that the offer told (the decided, else the potential one) may lose before it costs more per
     good answer."""
@@ -124,6 +126,7 @@ def decide(
     """
     best: tuple[float, int] | None = None
     hoped: tuple[float, int] | None = None
+    lossy: tuple[float, int] | None = None
     known: list[Loss | None] = []
     for index, offer in enumerate(offers):
         loss = None if quality is None else quality.loss(site, strong, offer.candidate.model)
@@ -135,9 +138,11 @@ def decide(
             best = max(best or (0.0, -1), (saved, index))
         elif loss is None or loss.value <= max_loss:
             hoped = max(hoped or (0.0, -1), (saved, index))
+        else:
+            lossy = max(lossy or (0.0, -1), (saved, index))
     if hoped is not None and best is not None and hoped[0] <= best[0]:
         hoped = None
-    told = best if best is not None else hoped
+    told = next((each for each in (best, hoped, lossy) if each is not None), None)
     offer = None if told is None else offers[told[1]]
     loss = None if told is None else known[told[1]]
     gap = None if offer is None else break_even_gap(
@@ -147,6 +152,7 @@ def decide(
         offer=None if best is None else best[1],
         verified=best is not None,
         potential=None if hoped is None else hoped[1],
+        split=lossy[1] if lossy is not None and told is lossy else None,
         break_even_gap=gap,
         loss=loss,
         note=_note(offers, known, best is not None, loss, max_loss),
