@@ -194,7 +194,7 @@ def _told(site: Site) -> Facts:
 
 def routing_missing(summary: Summary, found: Cheaper | None) -> dict[int, str]:
     """What it would take, by lever."""
-    text = "needs --quality: nothing says how good a cheaper model is on these calls (costplan route LOG)"
+    text = "needs --quality (see costplan route LOG)"
     if not summary.counts["priced"]:
         text = "needs prices: no call could be priced"
     elif found is not None:
