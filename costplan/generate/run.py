@@ -59,7 +59,7 @@ def generate(
                 _line(pairs, {"a": base.text, "b": call.turn.text, "same_answer": call.turn.kind != "trap",
                               "category": call.turn.kind})  # fmt: skip
             if "cheap_usd" in known and not call.is_step:
-                _line(routes, _route(call, known))
+                _line(routes, _route(call, known, seed))
             if report is not None and done % 1000 == 0:
                 report("generate", done, max(done, scenario.log.requests))
         if not done:
@@ -123,9 +123,9 @@ def _row(call: Call, known: dict[str, Any], scenario: Scenario, seed: int) -> di
     }  # fmt: skip
 
 
-def _route(call: Call, known: dict[str, Any]) -> dict[str, Any]:
+def _route(call: Call, known: dict[str, Any], seed: int) -> dict[str, Any]:
     return {
-        "prompt": call.turn.text, "cheap_score": float(call.cheap_good), "strong_score": float(call.good),
+        "request_id": request_id(seed, call.number), "prompt": call.turn.text, "cheap_score": float(call.cheap_good), "strong_score": float(call.good),
         "cheap_usd": known["cheap_usd"], "strong_usd": known["usd"], "group": call.site.spec.name,
     }  # fmt: skip
 
