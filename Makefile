@@ -50,14 +50,14 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/cog -I . --check README.md docs/commands.md docs/formats.md docs/scenarios.md
+	$(BIN)/cog -I . --check README.md docs/commands.md docs/formats.md docs/route.md docs/scenarios.md
 
 fix: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 docs: $(VENV)/.dev
-	$(BIN)/cog -I . -r README.md docs/commands.md docs/formats.md docs/scenarios.md
+	$(BIN)/cog -I . -r README.md docs/commands.md docs/formats.md docs/route.md docs/scenarios.md
 
 claims: $(VENV)/.dev
 	$(BIN)/cog -I . -r docs/claims.md

@@ -1,4 +1,4 @@
-"""Writes the generated parts of README.md and docs/commands.md (`make docs`), by running costplan and its modules."""
+"""Writes the generated parts of README.md and docs/*.md (`make docs`), by running costplan and its modules."""
 
 import os
 import subprocess
@@ -106,6 +106,24 @@ def formats() -> str:
         about = sentence(dialect).partition(";")[0]
         lines.append(f"| `{dialect.NAME}` | {about} | {sentence(dialect.matches)} | {dialect.RULE} |")
     return "\n".join(lines)
+
+
+def complexity() -> str:
+    """The rules of the complexity score, and the score at which each level begins."""
+    from costplan.complexity.rules import CONTEXT_CHARS, CUTS, FORMS, PARTS, RULES, TURNS_HALF
+
+    outside = {
+        "context": f"characters with history: 0 up to {CONTEXT_CHARS[0]:,}, 1 from {CONTEXT_CHARS[1]:,} on (logarithm)",
+        "multi_turn": f"user turns before this one: {TURNS_HALF:g} give one half",
+        "output_form": ", ".join(f"{name} at least {least:g}" for name, least in FORMS.items() if least) + " (request)",
+    }
+    lines = ["| part | weight | what is counted | half |", "|---|---:|---|---:|"]
+    for part, weight in PARTS.items():
+        own = [rule for rule in RULES if rule.part == part]
+        lines += [f"| {part} | {weight:g} | {rule.name}: {rule.about} | {rule.half:g} |" for rule in own]
+        lines += [f"| {part} | {weight:g} | {outside[part]} | |"] if part in outside else []
+    levels = ", ".join(f"{level} from {cut:g}" for level, cut in enumerate(CUTS, 2))
+    return "\n".join([*lines, "", f"Levels: 1 below {CUTS[0]:g}, {levels}."])
 
 
 def trace() -> str:

@@ -14,7 +14,6 @@ from costplan.errors import UsageError
 from costplan.results.route import Route, RouteSite
 
 FORMATS = ("litellm", "semantic-router", "yaml")
-_HEAD = "# Written by costplan route: {headline}\n"
 _PREFIX = {
     "openai": "openai", "anthropic": "anthropic", "google": "gemini", "mistral": "mistral", "deepseek": "deepseek",
     "x-ai": "xai", "groq": "groq", "cohere": "cohere_chat", "azure": "azure", "aws": "bedrock",
@@ -24,13 +23,11 @@ _PREFIX = {
 """Of a model in litellm, by the seller's genai-prices id."""
 
 
-def export_files(wanted: tuple[str, Path], document: Route) -> list[tuple[Path, bytes]]:
-    """One file. Raises UsageError for a format that is not known."""
-    kind, path = wanted
+def export_file(kind: str, path: Path, document: Route) -> tuple[Path, bytes]:
+    """In one of FORMATS."""
     content = {"litellm": _litellm, "semantic-router": _semantic_router, "yaml": _plain}[kind](document)
-    return [
-        (path, (_HEAD.format(headline=_one_line(document.headline)) + _tests(kind, document) + _yaml(content)).encode())
-    ]
+    head = f"# Written by costplan route: {_one_line(document.headline)}\n" + _tests(kind, document)
+    return path, (head + _yaml(content)).encode()
 
 
 def check_format(kind: str, policy: str | None) -> None:

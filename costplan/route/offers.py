@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costplan.errors import UsageError
+from costplan.month import Month
 from costplan.prices import PriceKey, RateTable, compile_rates, nearest
 from costplan.profiles.capabilities import capabilities
 from costplan.route.read import Traffic
 from costplan.routing.candidates import Candidate, Needs, cheaper_for, unfit
-from costplan.routing.decide import Offer
+from costplan.routing.decide import Decision, Offer
+from costplan.routing.policies import Table
+from costplan.units import MICROS_PER_SECOND, SECONDS_PER_HOUR
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -61,6 +64,25 @@ class Group:
                 usd=float(usd[1]), usd_low=float(usd[0]), usd_high=float(usd[2]),
             ))  # fmt: skip
         return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Advised:
+    """A group with what was decided for it."""
+
+    group: Group
+    decision: Decision
+
+    @property
+    def choice(self) -> int | None:
+        """The offer to take, else the one to test, else the one that may take a part."""
+        found = self.decision
+        return next((each for each in (found.offer, found.potential, found.split) if each is not None), None)
+
+    @property
+    def priced(self) -> Priced | None:
+        """That offer."""
+        return None if self.choice is None else self.group.priced[self.choice]
 
 
 def price_groups(
@@ -144,6 +166,28 @@ def _priced(
 
 
 _TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "output_tokens")
+
+
+def table_of(traffic: Traffic, advised: list[Advised], month: Month, max_loss: float) -> Table:
+    """Brings the call sites' amounts back into the order of the requests."""
+    now: Floats = traffic.columns["usd"]
+    masks = [np.zeros(traffic.n, np.bool_) for _ in range(3)]
+    cheap, uncached, check = np.repeat(now[:, None], 3, axis=1), now.copy(), np.zeros(traffic.n)
+    for each in advised:
+        offer = each.priced
+        if offer is not None:
+            rows = each.group.rows[offer.fits]
+            for mask, value in zip(masks, (True, each.decision.verified, each.decision.split is None), strict=True):
+                mask[rows] = value
+            cheap[rows], uncached[rows], check[rows] = (
+                column[offer.fits] for column in (offer.usd, offer.uncached, offer.check)
+            )
+    hour = traffic.columns["time_us"] // (SECONDS_PER_HOUR * MICROS_PER_SECOND)
+    return Table(
+        group=traffic.group, level=traffic.level, hour=np.where(traffic.columns["has_time"], hour, -1), month=month,
+        max_loss=max_loss, inside=masks[0], verified=masks[1], whole=masks[2], now=now,
+        cheap=cheap, uncached=uncached, check=check,
+    )  # fmt: skip
 
 
 def capability_source() -> str:

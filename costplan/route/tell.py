@@ -1,15 +1,14 @@
 """What the report says in words: headline, experiments, warnings, assumptions, the next step; it decides nothing."""
 
-import numpy as np
-
 from costplan.complexity.rules import RULES
 from costplan.results import Assumption
 from costplan.results.route import Experiment, RoutePairs, RouteSite, RuleRow
 from costplan.route.offers import capability_source
 from costplan.route.pairs import pairs_left
-from costplan.route.policies import CPU_USD_PER_HOUR, Advised
 from costplan.route.read import Traffic
+from costplan.route.sites import Known
 from costplan.routing.decide import half_width
+from costplan.routing.policies import CPU_USD_PER_HOUR
 from costplan.settings import RouteSettings
 from costplan.units import plural
 
@@ -31,14 +30,14 @@ def headline(sites: list[RouteSite]) -> str:
     return "stay: " + sites[0].why
 
 
-def experiments(sites: list[RouteSite], advised: dict[tuple[str, str], Advised], max_loss: float) -> list[Experiment]:
+def experiments(sites: list[RouteSite], known: Known, max_loss: float) -> list[Experiment]:
     """One per call site that is advised a test, most dollars first."""
     found: list[Experiment] = []
     for site in sites:
         if site.advice != "test" or site.candidate is None or site.saving_usd.value is None:
             continue
-        loss = advised[site.call_site, site.model].decision.loss
-        spread, done = (SPREAD, 0) if loss is None or not site.labels else (max(loss.spread, 0.05), site.labels)
+        loss = known.quality.losses.get((site.call_site, site.model, site.candidate))
+        spread, done = (SPREAD, 0) if loss is None else (max(loss.spread, 0.05), loss.n)
         total = max(pairs_left(max(max_loss, 1.0), spread), done + 50)
         half = 100 * half_width(spread, total)
         text = (
@@ -90,7 +89,7 @@ def warnings(traffic: Traffic, sites: list[RouteSite], labels: RoutePairs | None
     return found
 
 
-def next_step(path: str, settings: RouteSettings, sites: list[RouteSite], tests: list[Experiment]) -> str:
+def next_step(path: str, sites: list[RouteSite], tests: list[Experiment]) -> str:
     """One command that would say more."""
     if tests:
         first = tests[0]
@@ -125,9 +124,3 @@ def assumptions(traffic: Traffic, settings: RouteSettings, origins: dict[str, st
     if weighted:
         rows.append(("sample", "each request stands for its logged weight", "the log"))
     return [Assumption(name=name, value=value, origin=origin) for name, value, origin in rows]
-
-
-def mean_share(level: np.ndarray[tuple[int, ...], np.dtype[np.int8]]) -> list[float]:
-    """Share of levels 1 to 5 among the scored; empty where none is."""
-    counts = np.bincount(level[level > 0], minlength=6)[1:6]
-    return (counts / counts.sum()).tolist() if counts.sum() else []
