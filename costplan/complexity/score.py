@@ -21,9 +21,9 @@ _NUMBER = {rule.name: index for index, rule in enumerate(RULES)}
 _RULE_OF = {word: index for index, rule in reversed(list(enumerate(RULES))) for word in sorted(rule.words)}
 _NUMBERS, _QUESTIONS, _ITEMS = _NUMBER["numbers"], _NUMBER["questions"], _NUMBER["listed items"]
 _MARKS, _LONG = _NUMBER["code marks"], _NUMBER["long words"]
-_BREAKS = str.maketrans(dict.fromkeys('!"$%&()*,-./:;<=>?@[\\]^_`{|}~\t\r\x0b\x0c’“”‘—–…', " ") | {"#": " "})
+_BREAKS = bytes(32 if each in b'!"#$%&()*,-./:;<=>?@[\\]^_`{|}~' or each < 32 else each for each in range(256))
+_WIDE_BREAKS = tuple("’“”‘—–…、。，？！：；（）")
 _ITEM = re.compile(r"^[ \t]{0,8}(?:[-*•]|\d{1,2}[.)])[ \t]", re.M)
-_DIGITS = tuple("0123456789")
 _LONG_LETTERS = 10
 _IS_LONG, _IS_NUMBER = 100, 255
 _BATCH, _KEPT_WORDS = 4_096, 50_000
@@ -75,17 +75,22 @@ def counts(texts: Sequence[str]) -> Ints:
     return found
 
 
-def _words(text: str) -> list[str]:
-    return text.lower().translate(_BREAKS).split()
+def _words(text: str) -> list[bytes]:
+    """Lower-cased words as UTF-8, which is split several times faster than text."""
+    text = text.lower()
+    for mark in () if text.isascii() else _WIDE_BREAKS:
+        text = text.replace(mark, " ")
+    return text.encode("utf-8", "replace").translate(_BREAKS).split()
 
 
-class _Kinds(dict[str, int]):
+class _Kinds(dict[bytes, int]):
     """Word -> its rule (the number of rules: none), plus `_IS_LONG` where it is long; `_IS_NUMBER` for numbers."""
 
-    def __missing__(self, word: str) -> int:
-        if word[0] in _DIGITS:
+    def __missing__(self, word: bytes) -> int:
+        if word[:1].isdigit():
             return _IS_NUMBER
-        kind = _RULE_OF.get(word, len(RULES)) + (_IS_LONG if len(word) >= _LONG_LETTERS else 0)
+        plain = word.decode("utf-8")
+        kind = _RULE_OF.get(plain, len(RULES)) + (_IS_LONG if len(plain) >= _LONG_LETTERS else 0)
         if len(self) < _KEPT_WORDS:
             self[word] = kind
         return kind
@@ -119,7 +124,7 @@ def scored(
 
 def fired_rules(text: str, *, show_words: bool = False) -> list[tuple[str, int, list[str]]]:
     """(rule, count, the words that fired it) of the rules that fire; words only where asked for."""
-    words = _words(text[:READ_CHARS])
+    words = [word.decode("utf-8") for word in _words(text[:READ_CHARS])]
     found: list[tuple[str, int, list[str]]] = []
     for index, count in enumerate(counts([text])[0].tolist()):
         if count:

@@ -37,6 +37,7 @@ _DIMENSIONS = 256
 _JOB_PROMPTS = 20_000
 _JOB_TEXTS = 5_000
 _GUARD_PAIRS = 5_000
+_GUARD_JOBS = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +88,7 @@ class Contents:
     """(C,) into `files`."""
     start: Ints
     end: Ints
-    of_row: Ints
+    of_row: NDArray[np.int32]
     """(U,) by row of Company.prompt."""
 
 
@@ -185,9 +186,9 @@ def contents_of(kept: list[Kept]) -> Contents:
     key, row, end = (np.concatenate([getattr(part, name) for part in kept]) for name in ("key", "row", "end"))
     _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
     order = np.argsort(first)  # as they lie in the files
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    of_row = np.empty(len(row), np.int64)
+    rank = np.empty(len(order), np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    of_row = np.empty(len(row), np.int32)
     of_row[row] = rank[inverse]
     file = np.repeat(np.arange(len(kept)), [len(part.row) for part in kept])
     start = np.append(0, end[:-1])
@@ -206,6 +207,8 @@ class TextJob:
     end: Ints
     vectors: Path
     row: int
+    of: int
+    """Different texts in all."""
 
     def texts(self) -> list[str]:
         """All of them."""
@@ -220,7 +223,7 @@ class TextJob:
 def _text_job(contents: Contents, some: slice | Ints, vectors: Path, row: int = 0) -> TextJob:
     numbers, file = np.unique(contents.file[some], return_inverse=True)
     files = [contents.files[int(number)] for number in numbers]
-    return TextJob(files, file, contents.start[some], contents.end[some], vectors, row)
+    return TextJob(files, file, contents.start[some], contents.end[some], vectors, row, len(contents.file))
 
 
 def _embedded(contents: Contents, vectors: Path, spread: Map[Any, Any]) -> None:
@@ -234,7 +237,7 @@ def write_vectors(job: TextJob) -> None:
     """Write the vectors of some texts to their place."""
     from costplan.similarity.embed import static_vectors
 
-    data = static_vectors(job.texts()).tobytes()
+    data = static_vectors(job.texts(), of=job.of).tobytes()
     with job.vectors.open("r+b") as file:
         file.seek(4 * _DIMENSIONS * job.row)
         file.write(data)
@@ -265,7 +268,7 @@ class PairJob:
     out: Path
     first: int
     last: int
-    content: Ints
+    content: NDArray[np.int32]
     """(last - first,) row of each one's vector."""
     nodes: list[tuple[Ints, Ints]]
     """(row, scope), as in Company."""
@@ -294,7 +297,9 @@ def pairs_of(
         raise _too_many()
     found = concat([read_batch(job.out, 0) for job in jobs])
     first, second = contents.of_row[found["first"]], contents.of_row[found["second"]]
-    numbers = _numbers(contents, np.unique(np.concatenate([first, second])), spread)
+    used = np.zeros(len(contents.file), np.bool_)
+    used[first] = used[second] = True
+    numbers = _numbers(contents, np.flatnonzero(used), spread)
     objection = np.full(len(first), NUMBER, np.uint8)
     same = np.flatnonzero(numbers[first] == numbers[second])
     objection[same] = _guarded(np.minimum(first, second)[same], np.maximum(first, second)[same], contents, spread)
@@ -422,32 +427,43 @@ class GuardJob:
     of: TextJob
 
 
-def _guarded(first: Ints, second: Ints, contents: Contents, spread: Map[Any, Any]) -> NDArray[np.uint8]:
+def _guarded(
+    first: NDArray[np.int32], second: NDArray[np.int32], contents: Contents, spread: Map[Any, Any]
+) -> NDArray[np.uint8]:
     """What the guard says of pairs of texts, the lower number first."""
     count = len(contents.file)
-    distinct, pair = np.unique(first * count + second, return_inverse=True)
+    distinct, pair = np.unique(first.astype(np.int64) * count + second, return_inverse=True)
     one, other = np.divmod(distinct, count)
-    order = _by_family(one, other, count)
+    found = np.empty(len(distinct), np.uint8)
+    parts = list(_families(one, other, count))
     jobs: list[GuardJob] = []
-    for at in range(0, len(order), _GUARD_PAIRS):
-        some = order[at : at + _GUARD_PAIRS]
+    for some in parts:
         used, place = np.unique(np.concatenate([one[some], other[some]]), return_inverse=True)
         jobs.append(GuardJob(place[: len(some)], place[len(some) :], _text_job(contents, used, Path())))
-    found = np.empty(len(distinct), np.uint8)
-    found[order] = np.concatenate([np.zeros(0, np.uint8), *spread("guard", objections_of, jobs)])
+    reasons = spread("guard", objections_of, jobs)
+    for some, told in zip(parts, reasons, strict=True):
+        found[some] = told
     return found[pair]
 
 
-def _by_family(one: Ints, other: Ints, count: int) -> Ints:
-    """An order of pairs in which those that hang together follow each other: a worker looks at few texts only."""
+def _families(one: Ints, other: Ints, count: int) -> Iterator[Ints]:
+    """Pairs for a worker each: those that hang together, so that few texts are looked at twice."""
     if len(one) <= _GUARD_PAIRS:
-        return np.arange(len(one))
+        yield np.arange(len(one))
+        return
     from scipy.sparse import coo_array, csgraph
 
     edges = coo_array((np.ones(len(one), np.bool_), (one, other)), shape=(count, count))
     components: Any = cast(Any, csgraph).connected_components(edges, directed=False)
     family: Ints = components[1][one]
-    return np.lexsort((other, one, family))
+    order = np.lexsort((other, one, family))
+    ordered = family[order]
+    start, enough = 0, max(_GUARD_PAIRS, len(one) // _GUARD_JOBS)
+    while start < len(order):
+        stop = int(np.searchsorted(ordered, ordered[min(start + enough, len(order)) - 1], "right"))
+        stop = min(stop, start + 4 * enough)
+        yield order[start:stop]
+        start = stop
 
 
 def objections_of(job: GuardJob) -> NDArray[np.uint8]:

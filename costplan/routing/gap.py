@@ -55,7 +55,7 @@ def out_of_fold(built: Design, gap: Floats, key: Ints, seed: int) -> Floats:
     from threadpoolctl import threadpool_limits
 
     total = np.zeros(len(gap))
-    repeats = int(np.clip(np.ceil(6_000 / len(gap)), 1, 5))
+    repeats = int(np.clip(np.ceil(20_000 / len(gap)), 1, 10))
     _, copies = np.unique(key, return_inverse=True)
     n_keys = int(copies.max()) + 1
     with threadpool_limits(1):  # the matrices are small, and sums come out the same whatever the number of cores

@@ -9,13 +9,13 @@ import msgspec
 from costplan.calibrate import About, fit_profile
 from costplan.profiles.measured import write_profile
 from costplan.replay.serve import Served
-from costplan.results.measurement import RequestRecord
+from costplan.results.measurement import Measurement, RequestRecord
 from tests.vllm.conftest import BF16, ROOT, costplan, measured
 
 PROMPTS = 200
 ANSWER_TOKENS = 4
-NOISE = 0.25
-"""Repeats of a run of 20 seconds on two shared cores lie up to 25 % apart; docs/calibration.md has quieter figures."""
+AGREEMENT = 0.10
+"""Asked of a prediction, beyond what two repeats of one run differ by: on two shared cores that is 2 to 25 %."""
 TRIES = 3
 """Work beside it for some seconds makes a run anything; three times in a row it does not."""
 
@@ -65,36 +65,49 @@ def test_200_real_prompts_are_answered_and_counted_alike_on_both_sides(bf16: Ser
 
 def test_runs_at_1_and_16_in_flight_predict_those_at_4_and_32(bf16: Served, tmp_path: Path):
     trace = lengths(tmp_path / "lengths.jsonl")
+    tries: list[tuple[dict[str, float], float]] = []
     for again in range(TRIES):
-        (tmp_path / str(again)).mkdir()
-        errors = prediction_errors(bf16, trace, tmp_path / str(again))
-        print(errors)
-        if max(map(abs, errors.values())) < NOISE:
+        errors, noise = prediction_errors(bf16, trace, tmp_path / str(again))
+        tries.append((errors, noise))
+        print(f"predicted / measured - 1: {errors}, repeats differ by {noise:.1%}")
+        if max(map(abs, errors.values())) < AGREEMENT + noise:
             return
-    raise AssertionError(errors)
+    raise AssertionError(tries)
 
 
-def prediction_errors(served: Served, trace: Path, folder: Path) -> dict[str, float]:
-    """predicted / measured - 1 at loads that the profile has not seen, each measured before and after its fit."""
+def prediction_errors(served: Served, trace: Path, folder: Path) -> tuple[dict[str, float], float]:
+    """(predicted / measured - 1 at loads that the profile has not seen, the most that two runs of a load differ by).
 
-    def run(name: str, in_flight: int, requests: int, *options: str | Path) -> Path:
+    Every load is measured before and after the others: a machine that drifts is met in the middle.
+    """
+    folder.mkdir()
+
+    def run(name: str, in_flight: int, *options: str | Path) -> Path:
+        requests = 10 if in_flight == 1 else 16 + in_flight
         load = ("--concurrency", str(in_flight), "--requests", str(requests), "--out", folder / name, "--quiet")
         costplan("replay", trace, "--url", served.facts.url, "--model", BF16, *load, *options)
         return folder / name
 
-    run("warm", 16, 32)  # the first steps of an engine are slower than any later one
-    before = [run("one", 1, 10), run("sixteen", 16, 32)]
-    first = {in_flight: run(f"at-{in_flight}", in_flight, 16 + in_flight) for in_flight in (4, 32)}
-    after = [run("one-again", 1, 10), run("sixteen-again", 16, 32)]  # a machine that drifts is met in the middle
+    run("warm", 16)  # the first steps of an engine are slower than any later one
+    before = {in_flight: run(f"{in_flight}-before", in_flight) for in_flight in (1, 16, 4, 32)}
+    after = {in_flight: run(f"{in_flight}-after", in_flight) for in_flight in (1, 16)}
     profile = folder / "cpu.yaml"
-    write_profile(fit_profile(before + after, About(model=BF16)), profile)
+    fitted = fit_profile([runs[in_flight] for runs in (before, after) for in_flight in (1, 16)], About(model=BF16))
+    write_profile(fitted, profile)
+    after |= {in_flight: run(f"{in_flight}-after", in_flight, "--profile", profile) for in_flight in (4, 32)}
     errors: dict[str, float] = {}
-    for in_flight in (4, 32):
-        found = measured(run(f"at-{in_flight}-again", in_flight, 16 + in_flight, "--profile", profile))
-        assert found.predicted_basis and "step times measured" in found.predicted_basis
-        predicted = {each.figure: each.predicted or 0.0 for each in found.predicted}
-        runs = [measured(first[in_flight]), found]
-        rate, tpot_s = mean(each.output_tok_s for each in runs), mean(each.tpot_s.p50 or 0.0 for each in runs)
-        errors[f"tok/s at {in_flight}"] = predicted["output_tok_s"] / rate - 1
-        errors[f"TPOT at {in_flight}"] = predicted["tpot_s.p50"] / tpot_s - 1
-    return errors
+    noise = 0.0
+    for in_flight, first in before.items():
+        one, other = measured(first), measured(after[in_flight])
+        predicted = {each.figure: each.predicted or 0.0 for each in other.predicted}
+        for name, figure in (("tok/s", "output_tok_s"), ("TPOT", "tpot_s.p50")):
+            pair = sorted((figure_of(one, figure), figure_of(other, figure)))
+            noise = max(noise, pair[1] / pair[0] - 1)
+            if in_flight in (4, 32):
+                assert other.predicted_basis and "step times measured" in other.predicted_basis
+                errors[f"{name} at {in_flight}"] = predicted[figure] / mean(pair) - 1
+    return errors, noise
+
+
+def figure_of(run: Measurement, figure: str) -> float:
+    return run.output_tok_s if figure == "output_tok_s" else run.tpot_s.p50 or 0.0

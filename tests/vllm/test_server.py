@@ -10,7 +10,7 @@ from costplan.replay.metrics import parse_metrics
 from costplan.replay.serve import Served
 from costplan.replay.server import describe, fetch
 from costplan.replay.watch import read_series, watch
-from tests.vllm.conftest import BF16, DTYPE, PYTHON, ask
+from tests.vllm.conftest import BF16, PYTHON, ask
 
 REFERENCE = """
 import json, sys
@@ -27,7 +27,7 @@ def test_the_server_is_described(bf16: Served):
     assert facts.version and facts.version.startswith("0.32")
     assert facts.block_size and facts.kv_blocks
     # 2 GiB of K and V: 30 layers x 3 heads x 64 values, twice
-    tokens = 2 * 2**30 / (2 * 30 * 3 * 64 * (2 if DTYPE == "bfloat16" else 4))
+    tokens = 2 * 2**30 / (2 * 30 * 3 * 64 * 4)
     assert facts.kv_blocks == int(tokens / facts.block_size)
     assert "--enforce-eager" in facts.flags
     assert describe(facts.url, BF16).block_size == facts.block_size
