@@ -119,7 +119,8 @@ def analyze(
             summary.groups, cache.answered, cached=RESPONSE in told.defensible, partial=settings.head is not None,
             sampled=volume.weight > 1,
         )  # fmt: skip
-        units = unit_economics_of(summary, tables, replays.sessions, volume, margin)
+        accepted = None if cheaper is None else cheaper.accepted
+        units = unit_economics_of(summary, tables, replays.sessions, volume, margin, accepted)
         return Plan(
             inputs=log.inputs,
             ingest=books,
@@ -246,6 +247,8 @@ def _semantic(run: Run, chosen: CacheSetting) -> Semantic:
     """Replay the log against a semantic cache; its prompts are read a second time."""
     log, head = run.log, run.settings.head
     asked = asked_of(run.files("response"), run.n_buckets, [chunk.path for chunk in log.chunks])
+    if not len(asked.prompt):
+        return none_of(0, "")
     company = company_of(asked, chosen)
     rows, keep = asked.first_gid[company.prompt], partial(keep_texts, run.work)
     if log.merged:

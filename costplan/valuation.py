@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from costplan.ingest.reread import no_texts, prompt_jobs
 from costplan.ingest.shorten import NO_EDIT, RemovedJob, removed, removed_joined
 from costplan.keyed import merged
 from costplan.kinds import batch_key_of
+from costplan.levers.accepted import accepted_of
 from costplan.levers.compression import Shorter
 from costplan.levers.evidence import CacheFacts, PrefixFacts, first_break_of
 from costplan.levers.families import FamilyJob, value_families
@@ -257,10 +258,13 @@ def cheaper_of(run: Run, summary: Summary, tables: Tables, price_day: int | None
     spelled = {listed: seller.candidate.model for listed, seller in sellers.items()}
     used = [key for key in sorted(set(tables.kind_key.tolist())) if key not in rates.unpriced]
     listed = {key: rates.describe(key).model for key in used}
-    return decide_sites(
-        traffic_of(summary, sorted(tables.site_label), len(rates.keys)), tables.site_label, rates,
-        {key: [seller for model, seller in sellers.items() if model != listed[key]] for key in used},
-        {key: spelled.get(model, model) for key, model in listed.items()}, quality,
+    models = {key: spelled.get(model, model) for key, model in listed.items()}
+    traffic = traffic_of(summary, sorted(tables.site_label), len(rates.keys))
+    found = decide_sites(
+        traffic, tables.site_label, rates,
+        {key: [seller for model, seller in sellers.items() if model != listed[key]] for key in used}, models, quality,
         time_us=NEWEST_US if price_day is None else price_day, max_loss=settings.max_loss / 100,
         ratio=settings.output_ratio,
     )  # fmt: skip
+    spent = int(summary.parts.sum())
+    return replace(found, accepted=accepted_of(traffic, tables.site_label, models, quality, spent))

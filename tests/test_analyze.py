@@ -10,6 +10,7 @@ from costplan.analyze import analyze
 from costplan.errors import CostplanError
 from costplan.levers import LADDER, mask_of
 from costplan.levers.response_cache import LOOKUP_USD, STORE_USD_PER_GB_HOUR
+from costplan.levers.rungs import MIN_SHARE
 from costplan.report import facts
 from costplan.results import Estimate, Plan, Rung, plan_from_json, to_json
 from costplan.settings import AnalyzeSettings, resolve
@@ -123,7 +124,8 @@ def test_opportunities_of_the_demo_add_up_to_the_rungs(demo: Seen):
     for each in (rung for rung in demo.plan.ladder if rung.marginal_usd_month.value is not None):
         mine = [o for o in demo.plan.opportunities if o.evidence.startswith(each.label)]
         found = sum(value(o.usd_month) for o in mine)
-        assert found == pytest.approx(value(each.marginal_usd_month), rel=0.01)
+        unlisted = MIN_SHARE * value(demo.plan.baseline.cost_usd_month) * len(demo.plan.unit_economics.by_call_site)
+        assert found == pytest.approx(value(each.marginal_usd_month), rel=0.01, abs=unlisted)
 
 
 def test_the_plan_survives_its_json(demo: Seen):
@@ -138,8 +140,9 @@ def test_workers_and_repetition_change_no_byte(tmp_path: Path):
 
 def test_the_evidence_of_the_response_cache_spans_life_renewal_room_and_scope(demo: Seen):
     facts = rung(demo.plan, "response_cache").evidence
-    points = {(p["ttl_s"], p["policy"], p["scope"], p["capacity"]): p for p in facts["frontier"]}
-    assert len(points) == len(facts["frontier"])
+    exact = [p for p in facts["frontier"] if p["threshold"] == 1]
+    points = {(p["ttl_s"], p["policy"], p["scope"], p["capacity"]): p for p in exact}
+    assert len(points) == len(exact)
     lives = (300.0, 3600.0, 86_400.0, 604_800.0)
     for policy in ("store", "sliding"):
         shares = [points[ttl, policy, "global", None]["hit_share"] for ttl in lives]
@@ -148,7 +151,7 @@ def test_the_evidence_of_the_response_cache_spans_life_renewal_room_and_scope(de
     assert rooms == sorted(rooms)
     assert {p["scope"] for p in facts["by_scope"]} == {"global", "user"}
     assert all((p["ttl_s"], p["policy"], p["capacity"]) == (3600.0, "store", None) for p in facts["by_scope"])
-    assert facts["recommended"] == points[3600.0, "store", "global", None]
+    assert facts["recommended"].items() >= points[3600.0, "store", "global", None].items()
     assert facts["recommended"]["hit_share"] == facts["hit_share"]
     assert {p["wrong_share"] for p in facts["frontier"]} == {None} and facts["wrong_basis"] == "unverified"
 

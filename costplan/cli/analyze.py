@@ -74,9 +74,7 @@ DayRate = Annotated[
 ]
 Semantic = Annotated[
     str | None,
-    typer.Option(
-        help="Read the prompts a second time, for similar ones and for compression: on or off.", metavar="on|off"
-    ),
+    typer.Option(help="Read the prompts again, for similar ones and for compression (default on).", metavar="on|off"),
 ]
 Quality = Annotated[
     Path | None, typer.Option(help="Scores of models by call site, for routing: .csv or .jsonl.", metavar="FILE")

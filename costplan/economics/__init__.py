@@ -185,6 +185,7 @@ def unit_economics_of(
     sessions: SessionFigures,
     volume: Volume,
     margin_per_user: Estimate | None,
+    per_1k_accepted: Estimate | None,
 ) -> UnitEconomics:
     """Cost per unit of use, and who and what the money goes to."""
     counts, groups = summary.counts, summary.groups
@@ -213,6 +214,7 @@ def unit_economics_of(
             seen,
         ),
         per_mtok_blended=_ratio(cost * TOKENS_PER_MTOK, tokens, "USD/Mtok", "no priced tokens"),
+        per_1k_accepted=per_1k_accepted,
         margin_per_user=margin_per_user,
         by_model=rows(regroup(kinds, [model_of(kind) for kind in tables.kinds]), cost),
         by_call_site=rows(

@@ -142,7 +142,7 @@ def _is_code(data: Any, start: int, end: int) -> bool:
     before, after = start - 1, _behind_blanks(data, end, min(len(data), end + _NEAR))
     while before > start - _NEAR and data[before] == _BLANK:
         before -= 1
-    return _LEADS_TO_CODE[data[before]] or _ENDS_IN_CODE[data[after]]
+    return bool(_LEADS_TO_CODE[data[before]] or _ENDS_IN_CODE[data[after]])
 
 
 @jit

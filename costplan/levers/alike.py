@@ -456,12 +456,12 @@ def _families(one: Ints, other: Ints, count: int) -> Iterator[Ints]:
     edges = coo_array((np.ones(len(one), np.bool_), (one, other)), shape=(count, count))
     components: Any = cast(Any, csgraph).connected_components(edges, directed=False)
     family: Ints = components[1][one]
-    order = np.lexsort((other, one, family))
-    ordered = family[order]
+    order: Ints = np.lexsort((other, one, family))
+    ordered: Ints = family[order]
     start, enough = 0, max(_GUARD_PAIRS, len(one) // _GUARD_JOBS)
     while start < len(order):
-        stop = int(np.searchsorted(ordered, ordered[min(start + enough, len(order)) - 1], "right"))
-        stop = min(stop, start + 4 * enough)
+        last = int(ordered[min(start + enough, len(order)) - 1])
+        stop = min(int(np.searchsorted(ordered, last, "right")), start + 4 * enough)
         yield order[start:stop]
         start = stop
 

@@ -10,7 +10,7 @@ from costplan.levers.states import COMPRESSION, STRUCTURAL
 from costplan.units import plural
 
 Facts = dict[str, Any]
-NOT_LOOKED = "needs --semantic on, which reads the prompts"
+NOT_LOOKED = "needs the prompts, which --semantic off does not read"
 
 _WHAT = "blanks in JSON, repeated blocks", "old tool results, context sent again"
 

@@ -15,6 +15,7 @@ from costplan.costing import Summary
 from costplan.levers.states import ROUTING, VERIFIED
 from costplan.levers.variants import Routes, route_key
 from costplan.prices import RateTable
+from costplan.results import Estimate
 from costplan.routing.candidates import Candidate
 from costplan.routing.decide import Decision, Offer, Quality, decide
 from costplan.units import NANOS_PER_USD
@@ -62,6 +63,8 @@ class Cheaper:
     routes: Routes
     sites: list[Site]
     """By what they cost."""
+    accepted: Estimate | None = None
+    """What an accepted answer costs today (accepted.py)."""
 
     @property
     def levels(self) -> int:

@@ -106,6 +106,7 @@ def unit_costs(plan: Plan) -> list[tuple[str, Estimate]]:
     unit = plan.unit_economics
     costs = [("request", unit.per_request), ("session", unit.per_session), ("user and day", unit.per_user_day)]
     costs += [("million tokens", unit.per_mtok_blended)]
+    costs += [("1k accepted answers", unit.per_1k_accepted)] if unit.per_1k_accepted else []
     return [] if unpriced_only(plan) else [(name, cost) for name, cost in costs if cost.value is not None]
 
 

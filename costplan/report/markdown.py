@@ -86,6 +86,7 @@ def _today(plan: Plan) -> list[str]:
         ("Per session", unit.per_session),
         ("Per user and day", unit.per_user_day),
         ("Per million tokens, blended", unit.per_mtok_blended),
+        *((("Per 1k accepted answers", unit.per_1k_accepted),) if unit.per_1k_accepted else ()),
         *((("Margin per user and month", unit.margin_per_user),) if unit.margin_per_user else ()),
     )
     rows = [

@@ -195,6 +195,8 @@ class UnitEconomics(msgspec.Struct, frozen=True, kw_only=True):
     per_session: Estimate
     per_user_day: Estimate
     per_mtok_blended: Estimate
+    per_1k_accepted: Estimate | None = None
+    """Spend over accepted answers, by the scores of --quality; null without them."""
     margin_per_user: Estimate | None = None
     by_model: list[GroupRow]
     by_call_site: list[GroupRow]

@@ -27,7 +27,7 @@ class AnalyzeSettings:
     ttl_policy: Literal["store", "sliding"] = "store"
     scope: Literal["global", "user"] = "global"
     capacity: int | None = None
-    semantic: Literal["on", "off"] = "off"
+    semantic: Literal["on", "off"] = "on"
     """Whether the response cache is also simulated with answers to similar prompts."""
     max_temperature: float = 1.0
     batchable: tuple[str, ...] = ("batch", "batchable")

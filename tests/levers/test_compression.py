@@ -58,7 +58,7 @@ def test_shorter_prompts_leave_the_prompt_cache_less_to_save(tmp_path: Path):
 def test_without_a_second_reading_the_rung_says_what_is_missing(tmp_path: Path):
     seen = analyzed(tmp_path, [call(0, PRETTY)], semantic="off")
     rung = next(rung for rung in seen.plan.ladder if rung.lever == "compression")
-    assert rung.marginal_usd_month.value is None and "--semantic on" in rung.marginal_usd_month.note
+    assert rung.marginal_usd_month.value is None and "--semantic off" in rung.marginal_usd_month.note
 
 
 @pytest.mark.parametrize("workers", [1, 2])
