@@ -1,11 +1,12 @@
 """CPU-seconds to embed texts and to find their near pairs, beside a plain product of all texts with all texts.
 
     python -m benchmarks.similarity [--sizes 10000 30000 100000] [--texts FILE ...] [--plain 30000]
+        [--plot growth.html]
 
 Texts are put together from the sentences of `tests/data/banking77` or of the files given (one text per line): one, the
 first half of one and the second half of another, or two; seeded and all different. The plain way is all texts times all
 texts in one piece, 5 bytes per pair, hence only up to `--plain` texts; the run stops if it finds other pairs. Both ways
-use all cores.
+use all cores. `--plot` draws how the cost grows with the number of texts.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from costplan.similarity.embed import Vectors, static_vectors
@@ -42,24 +43,42 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 30_000, 100_000])
     parser.add_argument("--texts", type=Path, nargs="+", default=[SENTENCES])
     parser.add_argument("--plain", type=int, default=30_000, help="most texts for the plain way")
+    parser.add_argument("--plot", type=Path, help="an HTML file")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     sentences = [line for path in args.texts for line in lines(path)]
     static_vectors(sentences[:1])  # loads the weights
     print(f"{'':>9}{'embedding':>11}{'graph':>16}{'':>12}{'plain':>16}")
     print(f"{'texts':>9}{'CPU s':>11}{'wall s':>8}{'CPU s':>8}{'pairs':>12}{'wall s':>8}{'CPU s':>8}")
+    curves: dict[str, dict[int, float]] = {"embedding": {}, "graph": {}, "plain product": {}}
     for size in args.sizes:
         texts = recombined(sentences, size, args.seed)
         vectors, embedding = timed(partial(static_vectors, texts))
         graph, cost = timed(partial(neighbours, vectors, np.zeros(size, np.uint64), LEAST))
         found = len(graph.neighbour) // 2
+        curves["embedding"][size], curves["graph"][size] = embedding.cpu_s, cost.cpu_s
         line = f"{size:>9,}{embedding.cpu_s:>11.2f}{cost.wall_s:>8.2f}{cost.cpu_s:>8.2f}{found:>12,}"
         if size <= args.plain:
             other, plain = timed(partial(plain_pairs, vectors))
+            curves["plain product"][size] = plain.cpu_s
             line += f"{plain.wall_s:>8.2f}{plain.cpu_s:>8.2f}"
             if abs(other - found) > 1e-4 * found:  # pairs at the very threshold round either way in float32
                 raise SystemExit(f"the plain way finds {other:,} pairs of {size:,} texts, the graph has {found:,}")
         print(line, flush=True)
+    if args.plot:
+        plot(curves, args.plot)
+
+
+def plot(curves: dict[str, dict[int, float]], path: Path) -> None:
+    """CPU-seconds over the number of texts, both on logarithmic axes: a slope of 2 is a square."""
+    from plotly import graph_objects
+
+    figure: Any = cast(Any, graph_objects).Figure(
+        [{"name": name, "x": list(costs), "y": list(costs.values())} for name, costs in curves.items()],
+        {"title": "Similar prompts: cost and number of different texts"},
+    )
+    figure.update_xaxes(type="log", title="different texts").update_yaxes(type="log", title="CPU-seconds")
+    figure.write_html(path)
 
 
 def lines(path: Path) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from costplan.similarity.embed import static_vectors
+from costplan.similarity.guard import PASSES, objection
 from costplan.similarity.labels import Bound, Pairs, draw, wrong_share
 from numpy.typing import NDArray
 
@@ -51,14 +52,6 @@ def neighbours(texts: Sequence[str], least: float = min(THRESHOLDS)) -> Rows:
     return rows
 
 
-def objected(a: str, b: str) -> bool:
-    """A stand-in for the guard: other numbers, or a negation on one side only."""
-    sides = [set(text.lower().replace("?", " ").split()) for text in (a, b)]
-    numbers = [{word for word in side if any(letter.isdigit() for letter in word)} for side in sides]
-    negated = [any(word in ("not", "no", "never") or word.endswith("n't") for word in side) for side in sides]
-    return numbers[0] != numbers[1] or negated[0] != negated[1]
-
-
 def replay(order: Sequence[int], rows: Rows, threshold: float) -> Iterator[tuple[int, int, int]]:
     """(arrival, text, text whose answer is served) of each hit that is not the same text; a miss is stored."""
     stored: set[int] = set()
@@ -90,7 +83,7 @@ def traffic(texts: Sequence[str], intents: Sequence[str], rows: Rows, arrivals: 
     hits = tuple(np.bincount(each[:, 1].astype(int), minlength=len(numbers)).astype(float) for each in of)
     money = tuple(np.bincount(each[:, 1].astype(int), each[:, 2], minlength=len(numbers)) for each in of)
     cosine = np.array([rows[a][1][rows[a][0] == b][0] for a, b in numbers])
-    passes = np.array([not objected(texts[a], texts[b]) for a, b in numbers])
+    passes = np.array([objection(texts[a], texts[b]) == PASSES for a, b in numbers])
     return Traffic(
         pairs=Pairs(cosine=cosine, passes=passes, hits=np.sum(hits, axis=0), usd=np.sum(money, axis=0)),
         wrong=np.array([intents[a] != intents[b] for a, b in numbers]), hits=hits, usd=money,

@@ -42,6 +42,7 @@ from costplan.errors import CostplanError
 from costplan.ingest.features import FeatureSettings
 from costplan.ingest.log import Log, read_log, site_names
 from costplan.ingest.reread import prompt_jobs, read_joined_prompts, read_prompts
+from costplan.invoice import read_invoice, reconcile
 from costplan.kinds import price_kinds, with_model
 from costplan.levers.alike import asked_of, company_of, keep_texts, pairs_of
 from costplan.levers.ceiling import NewJob, write_new
@@ -86,6 +87,7 @@ def analyze(
     ):
         work, report = Path(folder), progress or _silent
         quality = read_quality(settings.quality, str) if settings.quality else None
+        invoice = read_invoice(settings.invoice) if settings.invoice else None
         log = read_log(paths, settings, _feature_settings(settings), work, pool, report)
         run = Run(settings, log, work, pool, report, quality)
         price_day = _price_day(settings, log)
@@ -124,6 +126,7 @@ def analyze(
         return Plan(
             inputs=log.inputs,
             ingest=books,
+            reconcile=None if invoice is None else reconcile(invoice, books, baseline, units),
             baseline=baseline,
             unit_economics=units,
             ladder=told.rungs,

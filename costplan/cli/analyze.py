@@ -40,6 +40,10 @@ SampleRate = Annotated[
 Prices = Annotated[
     Path | None, typer.Option(help="Your prices: YAML (README: recipes) or a litellm price JSON.", metavar="FILE")
 ]
+Invoice = Annotated[
+    Path | None,
+    typer.Option(help="The bill for the log's time: an amount, or lines by model (.csv, .jsonl).", metavar="FILE"),
+]
 PriceDate = Annotated[
     str | None,
     typer.Option(help="Monthly figures at this day's prices (default: the log's last day).", metavar="YYYY-MM-DD"),
@@ -100,6 +104,7 @@ def analyze(
     strict: Strict = None,
     sample_rate: SampleRate = None,
     prices: Prices = None,
+    invoice: Invoice = None,
     price_date: PriceDate = None,
     assume_model: AssumeModel = None,
     month_requests: MonthRequests = None,

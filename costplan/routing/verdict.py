@@ -145,7 +145,6 @@ def widened(band: Band, least: float = -inf, most: float = inf) -> Band:
 
 
 def _reason(share: Axis, raised: Band, routes: bool, clear: bool) -> str:
-    length = f"length alone ({share.length.value:.3f})"
     if not clear:
         text = "the strong model is not shown to be better on the whole, "
         if routes:
@@ -154,8 +153,8 @@ def _reason(share: Axis, raised: Band, routes: bool, clear: bool) -> str:
     if not routes:
         return f"the 95 % interval of its APGR begins at {share.apgr.low:.3f}, and a random order has 0.500"
     text = f"the 95 % interval of its APGR begins at {share.apgr.low:.3f}, above the 0.500 of a random order"
-    better = "better than" if share.over_length.low > 0 else "not shown to be better than"
-    return f"{text}; {better} {length}"
+    more = "more" if share.over_length.low > 0 else "not shown to be more"
+    return f"{text}; {share.apgr.value:.3f} is {more} than the {share.length.value:.3f} of length alone"
 
 
 def _usd_axis(pairs: Pairs, score: Floats, seed: int) -> Axis | None:

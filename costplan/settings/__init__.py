@@ -299,6 +299,7 @@ _PARSERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "lm": (_path, "--lm models/smollm2-135m, a directory or a .gguf file"),
     "cheap": (_texts, "--cheap gpt-4o-mini"),
     "quality": (_path, "--quality quality.csv"),
+    "invoice": (_path, "--invoice bill.csv"),
     "policy": (_one_of("site", "complexity", "request", "cascade"), "--policy site"),
     "max_loss": (_number(least=0, most=100), "--max-loss 5, points"),
     "output_ratio": (_range, "--output-ratio 0.6:0.8:1.1, low, expected and high"),

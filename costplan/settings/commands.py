@@ -31,6 +31,8 @@ class AnalyzeSettings:
     """Whether the response cache is also simulated with answers to similar prompts."""
     max_temperature: float = 1.0
     batchable: tuple[str, ...] = ("batch", "batchable")
+    invoice: Path | None = None
+    """What the provider billed for the time of the log."""
     quality: Path | None = None
     """How good models are, by call site."""
     max_loss: float = 5.0

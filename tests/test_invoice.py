@@ -1,0 +1,93 @@
+"""The bill beside the log: matched by model, never scaled to it, and a gap comes with its likely causes."""
+
+from pathlib import Path
+
+import pytest
+from costplan.errors import CostplanError
+from costplan.invoice import Invoice, amount_of, read_invoice
+from costplan.report.facts import invoice_gap
+from tests.levers.logs import analyzed, call
+
+DAY_S = 86_400
+
+
+@pytest.mark.parametrize(
+    ("written", "usd"),
+    [
+        ("1234.5", 1234.5), ("$1,234.50", 1234.5), ("1.234,50", 1234.5), ("1 234,50 USD", 1234.5), ("1,234", 1234.0),
+        ("1,234,567", 1234567.0), ("1.234.567", 1234567.0), ("12,34", 12.34), (12, 12.0), ("US$ 7", 7.0),
+        ("-3.5", -3.5),
+    ],
+)  # fmt: skip
+def test_amounts_are_read_as_people_write_them(written: object, usd: float):
+    assert amount_of(written, "bill.csv:2") == usd
+
+
+@pytest.mark.parametrize("written", ["", "ten", "1,2,3", "12 EUR", "1.2.3,4,5", True, None])
+def test_what_is_no_amount_is_refused_with_its_place(written: object):
+    with pytest.raises(CostplanError, match="bill.csv:2"):
+        amount_of(written, "bill.csv:2")
+
+
+def written(folder: Path, text: str, name: str = "bill.csv") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_lines_are_added_up_by_name_without_lines_of_sums(tmp_path: Path):
+    bill = written(tmp_path, "Line Item;Amount\ngpt-4o;10,50\ngpt-4o;1\n;2\nTotal;13,50\n")
+    assert read_invoice(bill) == Invoice(13.5, {"gpt-4o": 11.5})
+    assert read_invoice(written(tmp_path, "$1,250.00\n", "bill.txt")) == Invoice(1250.0)
+    assert read_invoice(written(tmp_path, '{"model": "a", "cost_usd": 3}\n', "bill.jsonl")) == Invoice(3.0, {"a": 3.0})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("model,amount\n", "no line with an amount"), ("model,price\na,3\n", "bill.csv:2: no amount"),
+        ("model,amount,currency\na,3,EUR\n", "bill.csv:2: an amount in EUR"), ("model,amount\na,-3\n", "add up to"),
+    ],
+)  # fmt: skip
+def test_a_bill_that_says_nothing_in_usd_is_refused(tmp_path: Path, text: str, says: str):
+    with pytest.raises(CostplanError, match=says):
+        read_invoice(written(tmp_path, text))
+
+
+def log() -> list[dict[str, object]]:
+    """gpt-4o $2.50 / $10 and gpt-4o-mini $0.15 / $0.60: ten calls of $0.0035 and ten of $0.00021 on ten days."""
+    return [
+        call(DAY_S * day, f"{model} {day}", model=model, tokens=(1000, 100))
+        for day in range(10)
+        for model in ("gpt-4o", "gpt-4o-mini")
+    ]
+
+
+def test_lines_are_matched_to_the_models_of_the_log(tmp_path: Path):
+    bill = written(tmp_path, "model,amount\ngpt-4o-2024-08-06 input,0.02\nGPT-4o output,0.015\ngpt-4o-mini,0.0021\n")
+    plan = analyzed(tmp_path, log(), invoice=bill).plan
+    assert plan.reconcile is not None and plan.reconcile.coverage_share == pytest.approx(1)
+    found = {row.model: (row.invoice_usd, row.log_usd) for row in plan.reconcile.by_model}
+    assert found["gpt-4o"] == pytest.approx((0.035, 0.035))
+    assert found["gpt-4o-mini"] == pytest.approx((0.0021, 0.0021))
+    assert invoice_gap(plan) == ""
+
+
+def test_a_model_that_is_billed_and_not_logged_is_named_first(tmp_path: Path):
+    bill = written(tmp_path, "model,amount\ngpt-4o,0.035\ngpt-4o-mini,0.0021\no3-pro,0.00742\n")
+    plan = analyzed(tmp_path, log(), invoice=bill).plan
+    assert plan.reconcile is not None and plan.reconcile.coverage_share == pytest.approx(1 / 1.2)
+    assert "Likely: 'o3-pro' is billed" in invoice_gap(plan)
+
+
+def test_days_without_a_call_are_named_and_counted(tmp_path: Path):
+    """Eight of ten days are logged, the bill is for ten: 20 % of it is not in the log, which is two days' worth."""
+    rows = [row for at, row in enumerate(log()) if at // 2 not in (4, 5)]
+    plan = analyzed(tmp_path, rows, invoice=written(tmp_path, "0.0371", "bill.txt")).plan
+    assert "Likely: 2 days of 10 without any request (about $0.01)" in invoice_gap(plan)
+
+
+def test_nothing_is_scaled_to_the_bill(tmp_path: Path):
+    bill = written(tmp_path, "0.5", "bill.txt")
+    plain, billed = analyzed(tmp_path, log()).plan, analyzed(tmp_path, log(), invoice=bill).plan
+    assert billed.baseline.cost_usd == plain.baseline.cost_usd and billed.ladder == plain.ladder
