@@ -62,14 +62,15 @@ BUDGETS = (
     ),
     Budget(
         parts=frozenset({"compression"}),
-        lines=1000,
+        lines=1040,
         reason="one file per rung: JSON found and minified, tables and their way back, conversations, words; an "
         "optional language model; where in a prompt tokens go, since cached ones cost less",
     ),
     Budget(
         parts=frozenset({"compress"}),
-        lines=650,
-        reason="a log's prompts on their way through worker processes, their worth, labelled contexts",
+        lines=780,
+        reason="a log's prompts on their way through worker processes, what was paid for them, a sample with its "
+        "intervals, sites and roles, contexts with known answers",
     ),
     Budget(
         parts=frozenset({"cache"}),
