@@ -41,7 +41,7 @@ def compress(
         str | None, typer.Option(help="Whose texts are rewritten (default user,tool).", metavar="ROLES")
     ] = None,
     sample: Annotated[
-        str | None, typer.Option(help="Requests that the lossy rung is tried on (default 2000).", metavar="N")
+        str | None, typer.Option(help="Requests the lossy rung is tried on (2000; with --lm 100).", metavar="N")
     ] = None,
     lm: Annotated[
         Path | None, typer.Option(help="Score words with this causal model: directory or .gguf.", metavar="DIR")

@@ -22,6 +22,8 @@ from costplan.settings import CompressSettings
 from costplan.tokens import encoding_of
 
 __all__ = ["run_compress"]
+SAMPLE, MODEL_SAMPLE = 2000, 100
+"""Requests that the lossy rung is tried on, by counted words and by a language model."""
 
 
 def run_compress(
@@ -39,13 +41,14 @@ def run_compress(
         chosen = np.zeros(0, np.int64)
         if "lossy" in options.rungs:
             rng = np.random.default_rng(settings.seed)
-            chosen = np.sort(rng.choice(requests.n, min(requests.n, settings.sample), replace=False))
+            size = settings.sample or (SAMPLE if settings.lm is None else MODEL_SAMPLE)
+            chosen = np.sort(rng.choice(requests.n, min(requests.n, size), replace=False))
         inexact = np.zeros(requests.n, np.bool_)
         found = spread(pool, _asked(requests, set(chosen.tolist()), work / "sample", inexact, tell), options)
-        tried = _try(pool, work, options, settings) if len(chosen) else Found()
+        tried = _thinned(pool, work, options, settings) if len(chosen) else Found()
         return document_of(Case(
             requests=requests, settings=settings, origins=origins, options=options, inexact=inexact,
-            all=_tried(requests, found, requests.n), sample=_tried(requests, tried, len(chosen)),
+            all=_summed(requests, found, requests.n), sample=_summed(requests, tried, len(chosen)),
             month=month_for(requests, settings),
         ))  # fmt: skip
 
@@ -59,13 +62,20 @@ def _asked(
 ) -> Iterator[Asked]:
     """All requests, one by one; those chosen are put aside in a file on the way."""
     names = ("input_tokens", "cache_read_tokens", "cache_write_tokens")
-    tokens: list[tuple[int, int, int]] = list(zip(*(requests.columns[name].tolist() for name in names), strict=True))
+    tokens = np.stack([requests.columns[name] for name in names], axis=1)
     with sample.open("wb") as file:
         for number, call, place in requests.texts():
             encoding, exact = encoding_of(call.response_model or call.request_model or requests.assumed_model)
             inexact[number] = not exact
             asked = Asked(
-                number, place, call.messages, call.tools, call.output_text or "", encoding, exact, tokens[number]
+                number,
+                place,
+                call.messages,
+                call.tools,
+                call.output_text or "",
+                encoding,
+                exact,
+                tuple(tokens[number].tolist()),
             )
             if number in chosen:
                 pickle.dump(asked, file)
@@ -74,7 +84,7 @@ def _asked(
                 report("prompts", number, requests.n)
 
 
-def _try(pool: Executor, work: Path, options: Options, settings: CompressSettings) -> Found:
+def _thinned(pool: Executor, work: Path, options: Options, settings: CompressSettings) -> Found:
     """The lossy rung on the requests put aside; a language model runs in this process only."""
     counts = counted(
         piece.text for asked in _aside(work / "sample") for piece in pieces_of(asked.messages)
@@ -94,7 +104,7 @@ def _aside(sample: Path) -> Iterator[Asked]:
                 return
 
 
-def _tried(requests: Requests, found: Found, n: int) -> Tried:
+def _summed(requests: Requests, found: Found, n: int) -> Tried:
     """What was found for n requests."""
     number = np.concatenate([np.zeros(0, np.int64), *found.number])
     table = np.concatenate([np.zeros((0, WIDTH)), *found.table])

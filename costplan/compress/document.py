@@ -123,7 +123,7 @@ def document_of(case: Case) -> Compress:
         headline_usd_month=case.per_month(case.all, headline, case.basis(0)), rungs=_rungs(case),
         by_call_site=_sites(case, counted), by_role=_roles(case), unused_context=_unused(case),
         examples=_examples(case), next_step="",
-        assumptions=assumptions(case.settings, case.origins, case.options.keep),
+        assumptions=assumptions(case.settings, case.origins, case.options.keep, case.sample.n),
     )  # fmt: skip
     is_sample = bool((columns["weight"] != 1).any())
     return replace(document, next_step=next_step(document), warnings=warnings(document, is_sample))

@@ -60,10 +60,11 @@ class Requests:
 
     def texts(self) -> Iterator[tuple[int, Call, str]]:
         """(number from 0 to n - 1, call, `file:line`), in file order."""
-        number_of = {row: number for number, row in enumerate(self.row.tolist())}
-        for row, (call, _, name, line) in enumerate(settled_calls(self.log, None)):
-            if row in number_of:
-                yield number_of[row], call, f"{name}:{line}"
+        numbers = np.full(self.settled, -1)
+        numbers[self.row] = np.arange(self.n)
+        for number, (call, _, name, line) in zip(numbers, settled_calls(self.log, None), strict=True):
+            if number >= 0:
+                yield int(number), call, f"{name}:{line}"
 
 
 def read_requests(

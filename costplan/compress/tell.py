@@ -22,13 +22,13 @@ NOTES = (
 )
 
 
-def assumptions(settings: CompressSettings, origins: dict[str, str], keep: float) -> list[Assumption]:
+def assumptions(settings: CompressSettings, origins: dict[str, str], keep: float, sampled: int) -> list[Assumption]:
     """What the figures take for granted, and who said so."""
     source = "platform.claude.com, Context editing, 2026-11"
     rows = [
         ("roles", ", ".join(sorted(settings.roles)), origins["roles"]),
         ("keep", f"{keep:g}", origins["keep"]),
-        ("sample", f"{settings.sample:,} requests", origins["sample"]),
+        ("sample", f"{sampled:,} requests", origins["sample"]),
         ("trigger_tokens", f"{TRIGGER_TOKENS:,}", source), ("keep_tool_results", f"{KEEP_RESULTS}", source),
         ("never_rewritten", "code in fences, tool schemas, tool calls", "definition"),
         ("tokens", "counted tokens are scaled to those reported", "definition"),

@@ -58,8 +58,13 @@ def self_information(words: Words, question: str, counts: Counts) -> list[float]
 
 
 def protected(words: Words, question: str, counts: Counts) -> list[float]:
-    """As `self_information`, with names and numbers raised, smoothed over neighbours."""
-    return told_by(self_information(words, question, counts), words, question)
+    """As `self_information`, but names and numbers come first if the question may ask for one; smoothed."""
+    raised = _PROTECT_BITS if not question or _ASKS_FOR_A_NAME.search(question) else _PROTECT_BITS_OTHERWISE
+    raising = names_and_numbers(words.text)
+    bits = self_information(words, question, counts)
+    bits = [here + raised * inside for here, inside in zip(bits, raising, strict=True)]
+    around = zip([*bits[:1], *bits[:-1]], bits, [*bits[1:], *bits[-1:]], strict=True)
+    return [here + _NEIGHBOUR_SHARE * (left + right) / 2 for left, here, right in around]
 
 
 def sentences(words: Words, question: str, counts: Counts) -> list[float]:
@@ -69,7 +74,13 @@ def sentences(words: Words, question: str, counts: Counts) -> list[float]:
 
 def by_question(words: Words, question: str, counts: Counts) -> list[float]:
     """As `protected`, and words of sentences and blocks that hold words of the question come first."""
-    return with_question(protected(words, question, counts), words, question, counts)
+    weight = min(_MOST_QUESTION_BITS, _QUESTION_BITS * (words.sentence[-1] + 1)) if words.text else 0.0
+    of_sentence = sentences(words, question, counts)
+    of_block = _relevance(words, words.block, question, counts) if len(words.blocks) > 1 else [0.0]
+    return [
+        score + weight * (of_sentence[sentence] + of_block[block])
+        for score, sentence, block in zip(protected(words, question, counts), words.sentence, words.block, strict=True)
+    ]
 
 
 COMPRESSORS: tuple[tuple[str, Score], ...] = (
@@ -87,27 +98,6 @@ def shortened(
     words = words_of(blocks)
     units = words.sentence if score is sentences else None
     return best(words, score(words, question, counts), budget, count, units)
-
-
-def told_by(bits: list[float], words: Words, question: str) -> list[float]:
-    """Bits of words, raised for names and numbers where the question may ask for one, smoothed over neighbours."""
-    raised = _PROTECT_BITS if not question or _ASKS_FOR_A_NAME.search(question) else _PROTECT_BITS_OTHERWISE
-    bits = [here + raised * inside for here, inside in zip(bits, names_and_numbers(words.text), strict=True)]
-    around = zip([*bits[:1], *bits[:-1]], bits, [*bits[1:], *bits[-1:]], strict=True)
-    return [here + _NEIGHBOUR_SHARE * (left + right) / 2 for left, here, right in around]
-
-
-def with_question(scores: list[float], words: Words, question: str, counts: Counts) -> list[float]:
-    """Scores raised by how much of the question a word's sentence and block hold."""
-    weight = min(_MOST_QUESTION_BITS, _QUESTION_BITS * (words.sentence[-1] + 1)) if words.text else 0.0
-    of_sentence = _relevance(words, words.sentence, question, counts)
-    of_block = _relevance(words, words.block, question, counts)
-    if len(words.blocks) < 2:
-        of_block = [0.0]
-    return [
-        score + weight * (of_sentence[sentence] + of_block[block])
-        for score, sentence, block in zip(scores, words.sentence, words.block, strict=True)
-    ]
 
 
 def names_and_numbers(words: Sequence[str]) -> list[bool]:

@@ -238,8 +238,8 @@ class CompressSettings:
     """Default: all."""
     roles: tuple[str, ...] = ("user", "tool")
     """Whose texts are rewritten."""
-    sample: int = 2000
-    """Requests that the lossy rung is tried on."""
+    sample: int | None = None
+    """Requests that the lossy rung is tried on; default 2,000, with a language model 100."""
     lm: Path | None = None
     """A causal language model that the lossy rung scores words with."""
     month_requests: float | None = None
