@@ -125,8 +125,9 @@ def _row(call: Call, known: dict[str, Any], scenario: Scenario, seed: int) -> di
 
 def _route(call: Call, known: dict[str, Any], seed: int) -> dict[str, Any]:
     return {
-        "request_id": request_id(seed, call.number), "prompt": call.turn.text, "cheap_score": float(call.cheap_good), "strong_score": float(call.good),
-        "cheap_usd": known["cheap_usd"], "strong_usd": known["usd"], "group": call.site.spec.name,
+        "request_id": request_id(seed, call.number), "prompt": call.turn.text, "group": call.site.spec.name,
+        "cheap_score": float(call.cheap_good), "strong_score": float(call.good), "cheap_usd": known["cheap_usd"],
+        "strong_usd": known["usd"],
     }  # fmt: skip
 
 
