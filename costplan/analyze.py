@@ -6,10 +6,10 @@ stream that each set of them leaves, and write down what it means.
 
 import pickle
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +17,6 @@ import numpy as np
 
 from costplan.books import assumptions_of, books_of, objections_of, refuse_findings
 from costplan.costing import (
-    BucketJob,
     CostJob,
     Summary,
     merge_sessions,
@@ -37,40 +36,39 @@ from costplan.economics import (
     warnings_of,
 )
 from costplan.economics.groups import UNPRICED
-from costplan.economics.sessions import SessionFigures, session_figures
-from costplan.engine import Executor, executor, usable_cores
+from costplan.economics.sessions import session_figures
+from costplan.engine import executor, usable_cores
+from costplan.errors import CostplanError
 from costplan.ingest.features import FeatureSettings
 from costplan.ingest.log import Log, read_log, site_names
-from costplan.keyed import merged
+from costplan.ingest.reread import prompt_jobs, read_joined_prompts, read_prompts
 from costplan.kinds import price_kinds, with_model
+from costplan.levers.alike import asked_of, company_of, keep_texts, pairs_of
 from costplan.levers.ceiling import NewJob, write_new
-from costplan.levers.evidence import CacheFacts, PrefixFacts, cache_grid, evidence_of, first_break_of
-from costplan.levers.latency import all_counted, latency_of
+from costplan.levers.evidence import cache_grid, evidence_of
+from costplan.levers.latency import latency_of
 from costplan.levers.prompt_cache import by_block_capacity, policies_of
 from costplan.levers.response_cache import (
     CacheSetting,
     Replayed,
     ResponseJob,
-    by_capacity,
     limited,
-    lookup_nanos,
     replay_bucket,
     replay_limited,
-    store_nanos_per_output_token,
 )
 from costplan.levers.rungs import Ladder, after_of, opportunities_of, rungs_of
-from costplan.levers.sets import RESPONSE, CachePrice, FamilyJob, RowsJob, SetSums, Valued, value_families, value_rows
+from costplan.levers.semantic import Semantic, none_of, simulate_semantic
 from costplan.levers.spill import SpillJob, price_and_spill
+from costplan.levers.states import RESPONSE
 from costplan.month import Month, month_of, trusted
+from costplan.prices import PriceKey
 from costplan.results import Plan
+from costplan.routing.known import read_quality
 from costplan.settings import AnalyzeSettings
 from costplan.units import MICROS_PER_SECOND, SECONDS_PER_DAY
+from costplan.valuation import Acting, Progress, Replays, Run, call_task, cheaper_of, shorter_of, value
 
-Progress = Callable[[str, int, int], None]
-"""(stage, done, total); bytes for reading, items for the rest."""
 Item = TypeVar("Item")
-Result = TypeVar("Result")
-BUCKET_ROWS = 200_000
 JOB_ROWS = 90_000
 _DAY_US = SECONDS_PER_DAY * MICROS_PER_SECOND
 
@@ -87,8 +85,9 @@ def analyze(
         executor(settings.workers or usable_cores()) as pool,
     ):
         work, report = Path(folder), progress or _silent
+        quality = read_quality(settings.quality, str) if settings.quality else None
         log = read_log(paths, settings, _feature_settings(settings), work, pool, report)
-        run = _Run(settings, log, work, pool, report)
+        run = Run(settings, log, work, pool, report, quality)
         price_day = _price_day(settings, log)
         summary, tables = _price(run, price_day)
         if settings.strict:
@@ -96,14 +95,19 @@ def analyze(
         volume = _volume(summary)
         month = _month(settings, summary, volume)
         replays = _replays(run)
-        cache, sets, prefix = _levers(run, replays, tables)
+        semantic = _semantic(run, replays.settings[0]) if settings.semantic == "on" else None
+        shorter = shorter_of(run) if settings.semantic == "on" else None
+        cheaper = cheaper_of(run, summary, tables, price_day) if run.quality else None
+        acting = Acting(replays, semantic, shorter, cheaper)
+        cache, sets, prefix = value(run, acting, tables, price_day)
         month = trusted(month, sets.by_hour.keys, sets.by_hour.column(0))
         ladder = Ladder(
-            by_hour=sets.by_hour, by_site=sets.by_site,
+            by_hour=sets.by_hour, by_site=sets.by_site, columns=acting.levels.columns(),
+            lengths={} if cheaper is None else cheaper.lengths,
             month=Month(missing=UNPRICED) if nothing_priced(summary) else month, contract=tables.rates.contract,
             price_day=moment(price_day).date() if price_day is not None else None
         )  # fmt: skip
-        evidence = evidence_of(summary, cache, prefix, volume.weight)
+        evidence = evidence_of(summary, cache, prefix, shorter, cheaper, volume.weight)
         told = rungs_of(ladder, evidence)
         day = moment(price_day).date().isoformat() if price_day is not None else None
         baseline = baseline_of(summary, sets.by_hour, month, volume, day, ladder.cash)
@@ -132,7 +136,7 @@ def analyze(
                 objections_of(settings, origins, log, tables, summary, sets.evidence["marked_requests"]),
             ),
             prices=prices_of(summary, tables),
-            warnings=warnings_of(books, volume, month),
+            warnings=warnings_of(books, volume, month) + _unsimulated(semantic),
         )
 
 
@@ -148,53 +152,6 @@ def _feature_settings(settings: AnalyzeSettings) -> FeatureSettings:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """A log that has been read, and the means to work on it."""
-
-    settings: AnalyzeSettings
-    log: Log
-    work: Path
-    pool: Executor
-    report: Progress
-
-    @property
-    def rates(self) -> Path:
-        return self.work / "rates.pickle"
-
-    @property
-    def n_buckets(self) -> int:
-        return max(2, min(256, -(-sum(chunk.rows for chunk in self.log.chunks) // BUCKET_ROWS)))
-
-    def files(self, kind: str) -> list[Path]:
-        """The files that pricing wrote, by chunk."""
-        return [self.work / f"{kind}-{index:06d}.columns" for index in range(len(self.log.chunks))]
-
-    @property
-    def new(self) -> list[Path]:
-        """What is new in the prompts, by bucket."""
-        return [self.work / f"new-{bucket:06d}.columns" for bucket in range(self.n_buckets)]
-
-    def buckets(self, kind: str) -> list[BucketJob]:
-        files = self.files(kind)
-        return [BucketJob(bucket, files) for bucket in range(self.n_buckets)]
-
-    def map(self, stage: str, fn: Callable[[Item], Result], jobs: Sequence[Item]) -> list[Result]:
-        """`fn` of every job, on all workers, reported as `stage`."""
-        return self.pool.map(fn, jobs, self.counting(stage, len(jobs)))
-
-    def counting(self, stage: str, total: int) -> Callable[[Any], None]:
-        """A function that reports one more job of the stage as done."""
-        done = 0
-
-        def on_done(_: Any) -> None:
-            nonlocal done
-            done += 1
-            self.report(stage, done, total)
-
-        return on_done
-
-
 def _price_day(settings: AnalyzeSettings, log: Log) -> int | None:
     """Epoch microseconds of the day at whose prices the future is told: --price-date, else the log's last day."""
     if settings.price_date is not None:
@@ -203,13 +160,15 @@ def _price_day(settings: AnalyzeSettings, log: Log) -> int | None:
     return None if log.last_us is None else log.last_us // _DAY_US * _DAY_US
 
 
-def _price(run: _Run, price_day: int | None) -> tuple[Summary, Tables]:
+def _price(run: Run, price_day: int | None) -> tuple[Summary, Tables]:
     """Price every row; the bucket files of the later stages are written on the way."""
     log = run.log
     kinds = _numbered([kind for chunk in log.chunks for kind in chunk.kinds])
     named = [with_model(kind, run.settings.assume_model) for kind in kinds]
     tags = _numbered([tag for chunk in log.chunks for tagset in chunk.tagsets for tag in tagset])
-    compiled = price_kinds(named, run.settings.prices)
+    quality = run.quality
+    scored = [PriceKey("", model) for model in quality.models] if quality else []
+    compiled = price_kinds(named, run.settings.prices, scored)
     run.rates.write_bytes(pickle.dumps(compiled.rates))
     policies = policies_of(compiled.rates)
     jobs: list[CostJob] = []
@@ -226,9 +185,13 @@ def _price(run: _Run, price_day: int | None) -> tuple[Summary, Tables]:
             )
         )  # fmt: skip
         first += chunk.rows
+    detail = run.settings.semantic == "on" or quality is not None
     # a worker adds the sums of several chunks up before it hands them over
     together = max(1, JOB_ROWS * len(jobs) // max(1, first))
-    spills = [SpillJob(tuple(jobs[at : at + together]), policies) for at in range(0, len(jobs), together)]
+    spills = [
+        SpillJob(tuple(jobs[at : at + together]), policies, detail, quality is not None)
+        for at in range(0, len(jobs), together)
+    ]
     summary = run.pool.reduce(price_and_spill, spills, merge_summaries, run.counting("pricing", len(spills)))
     spend = summary.groups["site"]
     by_spend = spend.keys[np.lexsort((spend.keys, -spend.column(0), -spend.column(1)))].tolist()
@@ -256,25 +219,7 @@ def _month(settings: AnalyzeSettings, summary: Summary, volume: Volume) -> Month
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Replays:
-    """What the buckets tell before any lever acts."""
-
-    settings: tuple[CacheSetting, ...]
-    """The chosen setting of the response cache, then its neighbours."""
-    replayed: list[Replayed]
-    sessions: SessionFigures
-    """Steps and cost of every session, sorted by cost."""
-    block_capacities: list[dict[str, Any]]
-
-
-def _call(task: tuple[Callable[..., Any], tuple[Any, ...]]) -> Any:
-    """One task of a mixed stage, in a worker."""
-    function, arguments = task
-    return function(*arguments)
-
-
-def _replays(run: _Run) -> _Replays:
+def _replays(run: Run) -> Replays:
     """Replay the log against an exact cache under the chosen setting and its neighbours; add the sessions up."""
     settings = run.settings
     chosen = CacheSetting(settings.ttl, settings.ttl_policy, settings.scope, settings.capacity)
@@ -289,57 +234,35 @@ def _replays(run: _Run) -> _Replays:
     tasks += [(replay_bucket, (ResponseJob(bucket, files, unlimited),)) for bucket in range(run.n_buckets)]
     tasks += [(merge_sessions, (job,)) for job in run.buckets("sessions")]
     tasks += [(write_new, (NewJob(job, ends, run.new[job.bucket]),)) for job in run.buckets("first")]
-    capacities, *parts = run.map("replay", _call, tasks)
+    capacities, *parts = run.map("replay", call_task, tasks)
     sessions = session_figures(parts[run.n_buckets : 2 * run.n_buckets])
     replayed: list[Replayed] = parts[: run.n_buckets]
     if chosen.capacity is not None:
         replayed = limited(replayed, replay_limited(files, run.n_buckets, chosen))
-    return _Replays(grid, replayed, sessions, capacities)
+    return Replays(grid, replayed, sessions, capacities)
 
 
-def _levers(run: _Run, replays: _Replays, tables: Tables) -> tuple[CacheFacts, SetSums, PrefixFacts]:
-    """The cost of every set of levers, and what the cache and the prompts rest on."""
-    hits = np.zeros(sum(chunk.rows for chunk in run.log.chunks), dtype=np.uint8)
-    for part in replays.replayed:
-        hits[part.exact_gid] = 1
-        hits[part.normalised_gid] = 2
-    hits_file = run.work / "hits.npy"
-    np.save(hits_file, hits)
-    policies, chosen = policies_of(tables.rates), replays.settings[0]
-    eligible = sum(part.eligible for part in replays.replayed)
-    price = CachePrice(lookup_nanos(), store_nanos_per_output_token(chosen.ttl_s))
-    tasks: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
-        (by_capacity, (run.files("response"), run.n_buckets, chosen.ttl_s, chosen.policy, eligible))
-    ]
-    files, rows, chunks = run.files("family"), run.files("rows"), range(len(run.log.chunks))
-    for bucket in range(run.n_buckets):
-        job = FamilyJob(bucket, files, run.rates, hits_file, policies, price)
-        tasks.append((value_families, (job,)))
-    for part in range(min(run.n_buckets, len(chunks))):
-        some = RowsJob(tuple(chunks[part :: run.n_buckets]), rows, run.new, hits_file, price)
-        tasks.append((value_rows, (some,)))
-    capacities, *parts = run.map("levers", _call, tasks)
-    by_rows: list[Valued] = parts[run.n_buckets :]
-    valued: list[SetSums] = [*parts[: run.n_buckets], *(part.sums for part in by_rows)]
-    evidence: Counter[str] = Counter()
-    for part in valued:
-        evidence.update(part.evidence)
-    sums = SetSums(merged([p.by_hour for p in valued]), merged([p.by_site for p in valued]), dict(evidence))
-    cache = CacheFacts(
-        settings=replays.settings,
-        replayed=replays.replayed,
-        capacities=capacities,
-        price=price,
-        answered=all_counted([part.answered for part in by_rows]),
-    )
-    prefix = PrefixFacts(
-        sums=sums.evidence,
-        capacities=replays.block_capacities,
-        first_break=first_break_of([part.prefixes for part in by_rows], tables.site_label),
-        policies=policies,
-        cut_lengths=run.log.cut_lengths,
-    )
-    return cache, sums, prefix
+def _semantic(run: Run, chosen: CacheSetting) -> Semantic:
+    """Replay the log against a semantic cache; its prompts are read a second time."""
+    log, head = run.log, run.settings.head
+    asked = asked_of(run.files("response"), run.n_buckets, [chunk.path for chunk in log.chunks])
+    company = company_of(asked, chosen)
+    rows, keep = asked.first_gid[company.prompt], partial(keep_texts, run.work)
+    if log.merged:
+        parts = [read_joined_prompts(log, rows, head, keep)]
+    else:
+        parts = run.map("prompts", read_prompts, prompt_jobs(log, rows, head, keep))
+    try:
+        pairs = pairs_of(asked, company, [kept for part in parts for kept in part], run.work, chosen, run.map)
+    except CostplanError as error:
+        return none_of(len(asked.first_gid), str(error))
+    return simulate_semantic(asked, pairs, chosen)
+
+
+def _unsimulated(semantic: Semantic | None) -> list[str]:
+    if semantic is None or not semantic.note:
+        return []
+    return [f"only exact repeats are matched, similar prompts are not: {semantic.note}"]
 
 
 def _numbered(items: list[Item]) -> dict[Item, int]:

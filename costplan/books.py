@@ -11,11 +11,14 @@ from costplan.economics import Tables, span_of, unpriced_of
 from costplan.errors import CostplanError
 from costplan.ingest.log import Log
 from costplan.levers import LADDER
+from costplan.levers.alike import LONG_CHARS, THRESHOLD
 from costplan.levers.latency import LOOKUP_ORIGIN, LOOKUP_S
 from costplan.levers.response_cache import LOOKUP_USD, STORE_USD_PER_GB_HOUR
+from costplan.levers.semantic import CPU_USD_PER_HOUR
 from costplan.prices import RateTable, nearest
 from costplan.results import NO_MODEL, NO_USAGE, Assumption, Books, Skipped, SkippedBooks
 from costplan.settings import AnalyzeSettings
+from costplan.similarity.embed import STATIC
 from costplan.units import MICROS_PER_SECOND, format_duration, plural
 
 
@@ -137,6 +140,7 @@ def assumptions_of(
         listed = f"prices of {settings.prices.name}, no contract given"
     contract = str(rates.contract) if rates.contract else listed
     newest = "newest listed prices (the log carries no dates)"
+    levers = [name for name in LADDER if settings.semantic == "on" or name != "response_cache_semantic"]
     rows = [
         ("contract", contract, origins.get("prices", "default")),
         ("price_date", price_day or newest, origins["price_date"] if settings.price_date else "the log's last day"),
@@ -158,9 +162,21 @@ def assumptions_of(
             "ElastiCache Serverless list price, 2026-11",
         ),
         ("response_cache.lookup_ms", f"{LOOKUP_S * 1000:g}", LOOKUP_ORIGIN),
+        *_semantic(settings, origins),
         ("batchable", ", ".join(settings.batchable), origins["batchable"]),
         ("sample_rate", f"{settings.sample_rate:g}", origins["sample_rate"]),
         ("engineer_day_usd", f"{settings.day_rate:g}", origins["day_rate"]),
-        ("levers", ", ".join(LADDER), "physical order"),
+        ("levers", ", ".join(levers), "physical order"),
     ]
     return [Assumption(name=n, value=value, origin=origin, note=objections.get(n, "")) for n, value, origin in rows]
+
+
+def _semantic(settings: AnalyzeSettings, origins: dict[str, str]) -> list[tuple[str, str, str]]:
+    if settings.semantic == "off":
+        return []
+    return [
+        ("response_cache.semantic", settings.semantic, origins["semantic"]),
+        ("response_cache.threshold", f"{THRESHOLD:g}", f"cosine of {STATIC}, with the guard"),
+        ("response_cache.longest_prompt_chars", f"{LONG_CHARS:,}", "longer prompts are served to exact repeats only"),
+        ("response_cache.embedding_usd_per_cpu_hour", f"{CPU_USD_PER_HOUR:g}", "AWS c7i.large list price, 2026-11"),
+    ]

@@ -1,5 +1,6 @@
 """Kinds of call in a log, and the price key of each; what a call of a kind costs is not known here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,9 +34,12 @@ def with_model(kind: Kind, assumed: str | None) -> Kind:
     return kind if asked or answered or not assumed else (provider, assumed, "", tier, operation, outcome)
 
 
-def price_kinds(kinds: list[Kind], price_file: Path | None) -> PricedKinds:
-    """A kind is priced by the model that answered; where that name is unknown, by the name that was asked for."""
-    wanted = [key for kind in kinds for key in _keys_of(kind)]
+def price_kinds(kinds: list[Kind], price_file: Path | None, more: Sequence[PriceKey] = ()) -> PricedKinds:
+    """A kind is priced by the model that answered; where that name is unknown, by the name that was asked for.
+
+    `more`: keys that the table must hold as well, with those at batch prices.
+    """
+    wanted = [*(key for kind in kinds for key in _keys_of(kind)), *more]
     twins = [PriceKey(key.provider, key.model, "batch", key.operation) for key in wanted if key.tier == ""]
     table = compile_rates(list(dict.fromkeys([*wanted, *twins])), price_file=price_file)
     number = {key: index for index, key in enumerate(table.keys)}
@@ -45,11 +49,16 @@ def price_kinds(kinds: list[Kind], price_file: Path | None) -> PricedKinds:
         options = _keys_of(kind)
         best = next((key for key in options if number[key] not in table.unpriced), options[0])
         kind_key[index] = number[best]
-        if best.tier == "" and number[best] not in table.unpriced:
-            policy = provider_policy(table.describe(number[best]).provider)
-            if policy.batch is not None:
-                batch_key[index] = number[PriceKey(best.provider, best.model, "batch", best.operation)]
+        batch_key[index] = batch_key_of(table, best)
     return PricedKinds(table, kind_key, batch_key)
+
+
+def batch_key_of(table: RateTable, key: PriceKey) -> int:
+    """Number of a key's twin at batch prices; -1 where there are none."""
+    number = table.keys.index(key)
+    if key.tier or number in table.unpriced or provider_policy(table.describe(number).provider).batch is None:
+        return -1
+    return table.keys.index(PriceKey(key.provider, key.model, "batch", key.operation))
 
 
 def _keys_of(kind: Kind) -> list[PriceKey]:

@@ -100,6 +100,10 @@ def _fast_counter(encoding: str) -> Callable[[str], int] | None:
         return None
 
     def count(text: str) -> int:
-        return toktok.batch_count([text], encoding, threads=1)[0]
+        try:
+            return toktok.batch_count([text], encoding, threads=1)[0]
+        except UnicodeEncodeError:  # lone surrogates: mended as tiktoken does it
+            mended = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            return toktok.batch_count([mended], encoding, threads=1)[0]
 
     return count

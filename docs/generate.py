@@ -12,6 +12,8 @@ WIDTH = "110"
 COMMANDS = (
     "analyze",
     "cache",
+    "compress",
+    "route",
     "capacity",
     "breakeven",
     "simulate",

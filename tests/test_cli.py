@@ -164,7 +164,12 @@ def test_every_setting_has_its_flag() -> None:
         (["analyze", TINY, "--ttl", "soon"], 2, "--ttl: 'soon' does not fit", "write for example --ttl 15m"),
         (["analyze", TINY, "--head", "none"], 2, "--head: 'none' does not fit", "write for example --head 5000"),
         (["analyze", TINY, "--scope", "team"], 2, "--scope: 'team' does not fit", "write for example --scope user"),
-        (["analyze", TINY, "--semantic", "on"], 2, "--semantic on: not in this version", "--semantic off"),
+        (
+            ["analyze", TINY, "--semantic", "maybe"],
+            2,
+            "--semantic: 'maybe' does not fit",
+            "write for example --semantic off",
+        ),
         (["analyze", TINY, "--json", "no/such/plan.json"], 1, "no/such/plan.json: cannot be written", "name a file"),
         (["analyze", TINY, "--json", "."], 1, ".: cannot be written", "name a file"),
         (["analyze", TINY, "--json", "-", "--markdown", "-"], 2, "--json - and --markdown -", "write one of them"),

@@ -24,9 +24,13 @@ SPELLINGS: dict[str, tuple[str, Any]] = {
     "ttl": ("15m", 900.0),
     "ttl_policy": ("sliding", "sliding"),
     "scope": ("user", "user"),
+    "semantic": ("on", "on"),
     "capacity": ("100_000", 100_000),
     "max_temperature": ("0.7", 0.7),
     "batchable": ("nightly, report", ("nightly", "report")),
+    "quality": ("scores.csv", Path("scores.csv")),
+    "max_loss": ("3", 3.0),
+    "output_ratio": ("0.5:0.8:1.1", (0.5, 0.8, 1.1)),
     "workers": ("2", 2),
     "day_rate": ("950", 950.0),
 }

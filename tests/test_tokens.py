@@ -87,3 +87,11 @@ def test_a_text_seen_before_is_not_counted_again(monkeypatch: pytest.MonkeyPatch
     assert [count("abc"), count("abc"), count("de")] == [3, 3, 2]
     assert seen == ["abc", "de"]
     tokens.counter.cache_clear()
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_lone_surrogates_are_counted_as_tiktoken_counts_them(
+    count: Callable[[str], Callable[[str], int]], encoding: str
+) -> None:
+    for text in ("é\ud800", "\udc00\ud83d", "ok \ud83d\ude00"):
+        assert count(encoding)(text) == len(tokens.encode(text, encoding))

@@ -14,10 +14,11 @@ from costplan.cache.facts import clusters, growth, latency, leaders, scope_row, 
 from costplan.cache.frontier import EXACT, Tally, embed_s, run, settings_of, tally
 from costplan.cache.labelled import encode_rows, label_rows, population
 from costplan.cache.near import Near, near, vectors_of
-from costplan.cache.read import Progress, Requests, read_requests
+from costplan.cache.read import Requests, read_requests
 from costplan.cache.tell import assumptions, next_step, warnings
 from costplan.cache.wrong import Evidence, evidence
 from costplan.errors import CostplanError
+from costplan.ledger import Progress
 from costplan.month import Month, month_of
 from costplan.results import Estimate
 from costplan.results.cache import Cache, CacheChoice, FrontierRow, GuardFacts

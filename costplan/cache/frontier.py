@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from costplan.cache.near import Near
 from costplan.cache.read import Ints, Mask, Requests
 from costplan.levers.response_cache import lookup_nanos, store_nanos_per_output_token
+from costplan.levers.semantic import TEXTS_PER_CPU_S, VECTOR_OUTPUT_TOKENS, embed_nanos
 from costplan.settings import CacheSettings
 from costplan.similarity.guard import DEFAULT_THRESHOLD
 from costplan.similarity.replay import Served, Setting, replay
@@ -20,12 +21,6 @@ from costplan.units import NANOS_PER_USD, SECONDS_PER_DAY, SECONDS_PER_HOUR
 THRESHOLDS = (0.99, 0.98, 0.97, 0.95, 0.92, 0.89, 0.86, 0.83, 0.80)
 EXACT = 1.1
 TTLS_S = (float(SECONDS_PER_HOUR), float(SECONDS_PER_DAY), 7.0 * SECONDS_PER_DAY)
-CPU_USD_PER_HOUR = 0.045
-"""One vCPU of a compute instance, on demand (AWS c7i.large, us-east-1, list price, checked 2026-11)."""
-_TEXTS_PER_CPU_S = {"static": 14_500, "minilm": 266}
-"""Measured on one x86 thread, 13 words a text. Vectors of your own count as minilm."""
-_VECTOR_OUTPUT_TOKENS = 4 * 256 / 4.5
-"""256 float32 take the room of so many tokens of an answer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +55,7 @@ class Tally:
 
 def embed_s(embedder: str) -> float:
     """Seconds of one core to embed a prompt."""
-    return 1 / _TEXTS_PER_CPU_S[embedder]
+    return 1 / TEXTS_PER_CPU_S[embedder]
 
 
 def settings_of(chosen: CacheSettings) -> list[Setting]:
@@ -120,9 +115,8 @@ def running_nanos(
     store = store_nanos_per_output_token(setting.ttl_s)
     cost = lookup_nanos() + np.where(kind == 0, store * columns["output_tokens"], 0.0)
     if setting.threshold <= 1:
-        embed_nanos = CPU_USD_PER_HOUR / SECONDS_PER_HOUR * embed_s(embedder) * NANOS_PER_USD
-        cost += np.where((kind == 0) | (kind == 3), lookup_nanos() + embed_nanos, 0.0)
-        cost += np.where(kind == 0, store * _VECTOR_OUTPUT_TOKENS, 0.0)
+        cost += np.where((kind == 0) | (kind == 3), lookup_nanos() + embed_nanos(embedder), 0.0)
+        cost += np.where(kind == 0, store * VECTOR_OUTPUT_TOKENS, 0.0)
     return cost * columns["weight"]
 
 

@@ -8,7 +8,6 @@ asked for.
 import csv
 import hashlib
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from costplan.cache.frontier import Tally
 from costplan.cache.near import Near
 from costplan.cache.read import Ints, Mask, Requests
 from costplan.errors import CostplanError
+from costplan.rowfile import read_rows
 from costplan.similarity.labels import Pairs, Sample, draw
 
 _LONGEST = 100_000
@@ -137,7 +137,7 @@ def read_labels(path: Path, people: Population) -> Labels:
     """Raises CostplanError for what is no label file, and for labels of other pairs than this run's."""
     given: dict[int, bool] = {}
     told: set[str] = set()
-    for place, row in _rows(path):
+    for place, row in read_rows(path, "write one: --label-sample 600 FILE"):
         try:
             pair, draw_of = int(row["pair"]), str(row["sample"])
         except (KeyError, TypeError, ValueError):
@@ -165,29 +165,3 @@ def read_labels(path: Path, people: Population) -> Labels:
     return Labels(
         sample, np.array([each is False for each in answers]), np.array([each is not None for each in answers])
     )  # fmt: skip
-
-
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(place, row) of a JSONL or CSV file."""
-    try:
-        text = path.read_text("utf-8-sig")
-    except OSError as error:
-        raise CostplanError(f"{path}: {error.strerror}", hint="write one: --label-sample 600 FILE") from None
-    except UnicodeDecodeError:
-        raise CostplanError(f"{path}: not UTF-8", hint="save it as CSV UTF-8") from None
-    if path.suffix.lower() == ".csv":
-        head = text.partition("\n")[0]
-        csv.field_size_limit(4 * _LONGEST)
-        reader = csv.DictReader(io.StringIO(text), delimiter=";" if head.count(";") > head.count(",") else ",")
-        try:
-            for row in reader:
-                yield f"{path}:{reader.line_num}", row
-        except csv.Error as error:
-            raise CostplanError(f"{path}:{reader.line_num}: {error}", hint="save it as CSV UTF-8 again") from None
-        return
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                yield f"{path}:{number}", msgspec.json.decode(line, type=dict[str, Any])
-            except msgspec.DecodeError:
-                raise CostplanError(f"{path}:{number}: not a JSON object", hint="one object a line") from None

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costplan.cache.read import Ints, Keys, Mask, Requests
+from costplan.levers.alike import LONG_CHARS
 from costplan.settings import CacheSettings
 from costplan.similarity import embed
 from costplan.similarity.embed import Vectors
@@ -19,8 +20,6 @@ from costplan.similarity.replay import Events
 LEAST = min(0.80, DEFAULT_THRESHOLD)
 _CASCADE_LEAST = 0.70
 """99 % of the pairs that MiniLM puts at 0.90 or above have a static cosine of at least this (QQP)."""
-LONG_CHARS = 2_000
-"""A mean over more words than this looks like every other one: longer prompts are served to exact repeats only."""
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 

@@ -4,9 +4,7 @@ The log is read twice: once for its columns and prices, once for the prompts and
 at a time. Prompts that differ only in case, blanks or final punctuation are one text. It knows no similarity.
 """
 
-import pickle
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,28 +12,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from costplan.costing import CostJob, priced_rows
-from costplan.engine import executor, usable_cores
 from costplan.errors import CostplanError
-from costplan.ingest.features import FeatureSettings
-from costplan.ingest.log import Log, read_log, site_names
+from costplan.ingest.log import Log
 from costplan.ingest.normalize import settled_calls
-from costplan.ingest.prompt import flat_text, json_text, text_key
-from costplan.keyed import grouped
-from costplan.kinds import price_kinds, with_model
+from costplan.ingest.prompt import flat_text
+from costplan.ledger import Progress, read_ledger
 from costplan.settings import AnalyzeSettings, CacheSettings
-from costplan.trace import Cacheable, Call, TextState
-from costplan.units import MICROS_PER_SECOND, SECONDS_PER_DAY
+from costplan.trace import Cacheable, TextState
 
 Ints = NDArray[np.int64]
 Keys = NDArray[np.uint64]
 Mask = NDArray[np.bool_]
-Progress = Callable[[str, int, int], None]
-_DAY_US = SECONDS_PER_DAY * MICROS_PER_SECOND
 _COLUMNS = (
     "time_us", "user", "site", "cost", "weight", "input_tokens", "output_tokens", "duration_us", "exact_key",
-    "norm_key", "priced", "relative",
+    "norm_key", "context_key", "priced", "relative",
 )  # fmt: skip
+_REASON_COLUMNS = ("ok", "gateway", "cacheable", "text_state", "has_time")
 _WHY = (
     (Cacheable.NO_TEXT, "no text"), (Cacheable.ACTION, "tool calls, tool results or media"),
     (Cacheable.TIME_WORDS, "asks about now (today, latest, ...)"), (Cacheable.HOT, "temperature above the limit"),
@@ -95,19 +87,17 @@ class Requests:
 
 def read_requests(paths: list[str], settings: CacheSettings, work: Path, report: Progress) -> Requests:
     """Raises CostplanError for files that are no log, and where no request in them may be answered from a cache."""
-    asked = AnalyzeSettings(format=settings.format, map=settings.map)
-    features = FeatureSettings(max_temperature=settings.max_temperature)
-    with executor(settings.workers or usable_cores()) as pool:
-        log = read_log(paths, asked, features, work, pool, report)
-    parts = [priced_rows(job) for job in _jobs(log, settings, work)]
-    settled = sum(len(part["gid"]) for part in parts)
-    sites = _site_names(log, parts)
-    reasons = [_reason(part) for part in parts]
-    why = np.concatenate([codes for codes, _ in reasons])
-    names = reasons[0][1]
+    asked = AnalyzeSettings(
+        format=settings.format, map=settings.map, prices=settings.prices, assume_model=settings.assume_model,
+        max_temperature=settings.max_temperature, workers=settings.workers,
+    )  # fmt: skip
+    ledger = read_ledger(paths, asked=asked, columns=(*_COLUMNS, *_REASON_COLUMNS), work=work, report=report)
+    log, found = ledger.log, ledger.columns
+    settled = len(found["cost"])
+    why, names = _reason(found)
     ineligible = {name: count for code, name in enumerate(names, 1) if (count := int((why == code).sum()))}
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in _COLUMNS}
-    total, calls = int(columns["cost"].sum()), float(columns["weight"].sum())
+    total, calls = int(found["cost"].sum()), float(found["weight"].sum())
+    columns = {name: found[name] for name in _COLUMNS}
     columns["row"] = np.arange(settled)
     rows = np.flatnonzero(why == 0)
     if not len(rows):
@@ -122,34 +112,15 @@ def read_requests(paths: list[str], settings: CacheSettings, work: Path, report:
     order = np.argsort(first)  # texts are numbered by first arrival
     rank = np.empty(len(order), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
-    firsts = columns["row"][first[order]]
+    firsts, context = columns["row"][first[order]], columns.pop("context_key")[first[order]]
     told = _texts(log, columns["row"], firsts, work / "answers", report)
     return Requests(
         log=log, settled=settled, calls=calls, total_nanos=total, unpriced=int((~columns["priced"]).sum()),
         ineligible=ineligible, columns=columns, text=rank[text],
-        texts=told.texts, first=firsts, context=told.context, ids=told.ids, answers=work / "answers",
-        answer_end=told.ends, answer_rank=told.rank, sites=sites, relative=bool(columns.pop("relative").any()),
+        texts=told.texts, first=firsts, context=context, ids=told.ids, answers=work / "answers",
+        answer_end=told.ends, answer_rank=told.rank, sites=ledger.sites,
+        relative=bool(columns.pop("relative").any()),
     )  # fmt: skip
-
-
-def _jobs(log: Log, settings: CacheSettings, work: Path) -> list[CostJob]:
-    """What it takes to price each chunk, as analyze does."""
-    kinds = {
-        kind: number for number, kind in enumerate(dict.fromkeys(each for chunk in log.chunks for each in chunk.kinds))
-    }
-    compiled = price_kinds([with_model(kind, settings.assume_model) for kind in kinds], settings.prices)
-    rates = work / "rates.pickle"
-    rates.write_bytes(pickle.dumps(compiled.rates))
-    price_day = None if log.last_us is None else log.last_us // _DAY_US * _DAY_US
-    return [
-        CostJob(
-            index=index, path=chunk.path, rows=chunk.rows, first_gid=0, dropped=dropped,
-            kind_ids=np.array([kinds[kind] for kind in chunk.kinds], dtype=np.int32).reshape(-1),
-            kind_key=compiled.kind_key, kind_batch_key=compiled.kind_batch_key, tags=[], rates=rates,
-            price_date_us=price_day, cut_lengths=log.cut_lengths, n_buckets=1, folder=work,
-        )
-        for index, (chunk, dropped) in enumerate(zip(log.chunks, log.dropped, strict=True))
-    ]  # fmt: skip
 
 
 def _reason(rows: dict[str, Any]) -> tuple[NDArray[np.int8], list[str]]:
@@ -171,7 +142,6 @@ def _reason(rows: dict[str, Any]) -> tuple[NDArray[np.int8], list[str]]:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Told:
     texts: list[str]
-    context: Keys
     ids: list[str]
     ends: Ints
     rank: Ints
@@ -181,7 +151,7 @@ def _texts(log: Log, rows: Ints, firsts: Ints, answers: Path, report: Progress) 
     """Second pass: the texts of the rows `firsts`, ids of all `rows` (in arrival order), answers into a file."""
     request_of = {row: request for request, row in enumerate(rows.tolist())}
     text_of = {row: number for number, row in enumerate(firsts.tolist())}
-    texts, context, ids = [""] * len(firsts), np.zeros(len(firsts), np.uint64), [""] * len(rows)
+    texts, ids = [""] * len(firsts), [""] * len(rows)
     ends, rank = np.zeros(len(rows) + 1, np.int64), np.zeros(len(rows), np.int64)
     places: list[str] = [""] * len(rows)
     done = 0
@@ -191,8 +161,7 @@ def _texts(log: Log, rows: Ints, firsts: Ints, answers: Path, report: Progress) 
             if request is None:
                 continue
             if row in text_of:
-                number = text_of[row]
-                texts[number], context[number] = flat_text(call.messages[-1])[0], _context(call)
+                texts[text_of[row]] = flat_text(call.messages[-1])[0]
             places[request] = f"{name}:{line}"
             ids[request] = call.request_id or places[request]
             data = (call.output_text or "").encode("utf-8", "surrogatepass")
@@ -204,18 +173,4 @@ def _texts(log: Log, rows: Ints, firsts: Ints, answers: Path, report: Progress) 
                 report("prompts", done, len(rows))
     uses = Counter(ids)
     ids = [name if uses[name] == 1 else place for name, place in zip(ids, places, strict=True)]
-    return _Told(texts, context, ids, ends, rank)
-
-
-def _context(call: Call) -> int:
-    """Key of everything but the last turn."""
-    parts = [call.response_model or call.request_model, call.params, json_text(call.tools) if call.tools else ""]
-    parts += [f"{message.role}\x1f{flat_text(message)[0]}" for message in call.messages[:-1]]
-    return text_key("\x1e".join(parts))
-
-
-def _site_names(log: Log, parts: list[dict[str, Any]]) -> dict[int, str]:
-    """The names that analyze gives call sites."""
-    keys, cost = (np.concatenate([part[name] for part in parts]) for name in ("site", "cost"))
-    spend = grouped(keys, np.stack([np.ones(len(cost), np.int64), cost], axis=1))
-    return site_names(log, spend.keys[np.lexsort((spend.keys, -spend.column(0), -spend.column(1)))].tolist())[0]
+    return _Told(texts, ids, ends, rank)

@@ -1,12 +1,13 @@
 """What the report says in words: assumptions, warnings and the next step; it computes nothing."""
 
 from costplan.cache.choose import Chosen
-from costplan.cache.frontier import CPU_USD_PER_HOUR
-from costplan.cache.near import LONG_CHARS, Near
+from costplan.cache.near import Near
 from costplan.cache.read import Requests
 from costplan.cache.wrong import Evidence
+from costplan.levers.alike import LONG_CHARS
 from costplan.levers.latency import LOOKUP_ORIGIN, LOOKUP_S
 from costplan.levers.response_cache import LOOKUP_USD, STORE_USD_PER_GB_HOUR
+from costplan.levers.semantic import CPU_USD_PER_HOUR
 from costplan.results import Assumption
 from costplan.settings import CacheSettings
 from costplan.similarity.replay import Setting

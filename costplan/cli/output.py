@@ -51,3 +51,16 @@ def progress(quiet: bool) -> Generator[Any]:
 
     with progress_bar() as update:
         yield update
+
+
+def given(context: Any) -> dict[str, Any]:
+    """What the command line gave, under the names of the settings; `resolve` takes the ones it knows."""
+    return {name.rstrip("_"): value for name, value in context.params.items()}
+
+
+def say(kind: str, text: str) -> None:
+    """One line on stderr; a file's name may hold anything, hence no control characters."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    import typer
+
+    typer.echo(f"{kind}: {shown}", err=True)

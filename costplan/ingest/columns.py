@@ -193,16 +193,17 @@ def _add_cache_keys(
     has_text: NDArray[np.bool_],
 ) -> None:  # fmt: skip
     """Everything but the last turn (the context), then the last turn literally, and as it reads when normalised."""
-    exact, norm = (np.zeros(len(model), np.uint64) for _ in range(2))
+    exact, norm, context_key = (np.zeros(len(model), np.uint64) for _ in range(3))
     last = block.text_ends[has_text] - 1
     start = (piece_ends - pieces_of)[last]
     first = np.concatenate([[0], piece_ends])[np.concatenate([[0], block.text_ends[:-1]]).astype(np.int64)[has_text]]
     context = np.where(start > first, local[np.maximum(start - 1, 0)], np.uint64(0))
     base = folded(folded(context ^ folded(model[has_text])) ^ columns["params_key"][has_text])
+    context_key[has_text] = base
     number = block.text_numbers[last]
     exact[has_text] = folded(base ^ table["key"][number])
     norm[has_text] = folded(~base ^ table["norm"][number])
-    columns["exact_key"], columns["norm_key"] = exact, norm
+    columns["exact_key"], columns["norm_key"], columns["context_key"] = exact, norm, context_key
     del columns["params_key"]
 
 

@@ -52,6 +52,11 @@ class Log:
     last_us: int | None
     """Latest absolute time in the log."""
 
+    @property
+    def rows(self) -> int:
+        """Rows of all chunks, dropped ones included."""
+        return sum(chunk.rows for chunk in self.chunks)
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:

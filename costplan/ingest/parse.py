@@ -4,7 +4,7 @@ import ctypes
 import gc
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -55,6 +55,7 @@ class Chunk:
     path: Path
     rows: int
     source_index: int
+    split_index: int
     kinds: list[tuple[str, str, str, str, str, str]]
     sites: list[tuple[int, str, int]]
     tagsets: list[tuple[str, ...]]
@@ -73,8 +74,19 @@ class ParseJob:
 
     @property
     def compiled(self) -> bool:
-        """Whether the log is long enough for compiled loops, and they can call the hash that they need."""
-        return self.split.source.size >= COMPILE_FROM_BYTES and self.max_records is None and _exports_xxh3()
+        """Whether the log is long enough for compiled loops."""
+        return compiles(self.split, self.max_records)
+
+
+def compiles(split: Split, max_records: int | None) -> bool:
+    """Whether a log is long enough for compiled loops, and they can call the hash that they need."""
+    return split.source.size >= COMPILE_FROM_BYTES and max_records is None and _exports_xxh3()
+
+
+def walks(split: Split, detected: Detected, max_records: int | None) -> bool:
+    """Whether lines are read by the compiled walk as far as they are plain."""
+    plain = detected.name == "pairs" and split.source.kind == "lines" and not detected.mapping
+    return plain and compiles(split, max_records)
 
 
 @cache
@@ -97,15 +109,16 @@ class Parsed:
 
 
 def read_calls(
-    split: Split, detected: Detected, books: SplitBooks, max_records: int | None = None
+    split: Split, detected: Detected, books: SplitBooks, max_records: int | None = None, only: Set[int] | None = None
 ) -> Iterator[tuple[int, Call | NotACall]]:
     """(line, call or non-call) for every record of a split that can be read; the books count the rest.
 
-    A record that the file's dialect cannot use is offered to the dialect whose signature it carries: files are mixed.
+    `only`: lines that must be among them; others are left out where that saves decoding them. A record that the file's
+    dialect cannot use is offered to the dialect whose signature it carries: files are mixed.
     """
     read = reader_of(detected)
     lines = [0]
-    for line, record in records(split, books.reject, lines):
+    for line, record in records(split, books.reject, lines, only):
         try:
             found = _calls(record, read, detected)
         except BadRecord as bad:
@@ -117,6 +130,15 @@ def read_calls(
             lines[0] = line  # --head: the source was left in the middle
             break
     books.lines = lines[0]
+
+
+def calls_of_line(raw: bytes, line: int, read: Any, detected: Detected, books: SplitBooks) -> list[Call | NotACall]:
+    """The calls of one line; the books count what cannot be read."""
+    try:
+        return list(_checked(_calls(decode(raw), read, detected), line, books))
+    except BadRecord as bad:
+        books.reject(line, bad.reason)
+        return []
 
 
 def _checked(found: list[Call | NotACall], line: int, books: SplitBooks) -> Iterator[Call | NotACall]:
@@ -168,7 +190,9 @@ def _parse_split(job: ParseJob) -> Parsed:
         rows, features = builder.rows, builder.features()
         path = job.folder / f"rows-{job.index:06d}-{len(chunks):03d}.arrow"
         write_batches(path, [features.columns])
-        chunks.append(Chunk(path, rows, job.split.source_index, features.kinds, features.sites, features.tagsets))
+        chunks.append(
+            Chunk(path, rows, job.split.source_index, job.index, features.kinds, features.sites, features.tagsets)
+        )
 
     for _ in _added(job, builder, books):
         if builder.rows >= CHUNK_ROWS:
@@ -184,7 +208,7 @@ def _parse_split(job: ParseJob) -> Parsed:
 
 def _added(job: ParseJob, builder: FeatureBuilder, books: SplitBooks) -> Iterator[None]:
     """Add every record of the split to the builder; yields now and then, so that the caller can write what is there."""
-    if job.compiled and job.detected.name == "pairs" and job.split.source.kind == "lines" and not job.detected.mapping:
+    if walks(job.split, job.detected, job.max_records):
         yield from _added_blocks(job, builder, books)
         return
     for line, call in read_calls(job.split, job.detected, books, job.max_records):
@@ -209,12 +233,7 @@ def _added_blocks(job: ParseJob, builder: FeatureBuilder, books: SplitBooks) -> 
         for line, raw in plain.declined(block, first):
             if not raw.strip():
                 continue
-            try:
-                found = _calls(decode(raw), read, job.detected)
-            except BadRecord as bad:
-                books.reject(line, bad.reason)
-                continue
-            for call in _checked(found, line, books):
+            for call in calls_of_line(raw, line, read, job.detected, books):
                 _add(builder, books, line, call)
             yield
         yield

@@ -47,7 +47,7 @@ Keys = NDArray[np.uint64]
 Bools = NDArray[np.bool_]
 
 
-class _Slots:
+class Slots:
     """What `walk` found in some lines, field by field."""
 
     def __init__(self, rows: int, messages: int) -> None:
@@ -59,6 +59,32 @@ class _Slots:
         self.lines = np.empty((rows, 4), np.int64)
         self.messages = np.empty((messages, 4), np.int64)
         self.rows = 0
+
+    def walked(self, block: bytearray) -> Iterator[None]:
+        """Fills the table with the lines of a block, as many at a time as it has rows. `block` holds whole lines."""
+        at, size = 0, len(block)
+        block += bytes(KEY_BYTES)
+        self.block, self.data = block, np.frombuffer(block, np.uint8)
+        if len(self.messages) < len(block) // 20:
+            self.messages = np.empty((len(block) // 20, 4), np.int64)
+        while at < size:
+            self.rows, at = walk(self.data, at, self.kinds, self.spans, self.numbers, self.lines, self.messages)
+            yield
+        self.block, self.data = bytearray(), np.zeros(0, np.uint8)  # the block's memory is the reader's again
+
+    def line(self, row: int) -> bytes:
+        """The line without its end."""
+        start, end = self.lines[row, :2].tolist()
+        return bytes(self.block[start:end])
+
+    def last_turn(self, row: int) -> str | None:
+        """Text of the last message; None where the line is not plain."""
+        number = int(self.lines[row, 3])
+        if not self.lines[row, 2] or number == (int(self.lines[row - 1, 3]) if row else 0):
+            return None
+        start, end, _, escaped = self.messages[number - 1].tolist()
+        raw = self.block[start:end]
+        return msgspec.json.decode(b'"%b"' % raw) if escaped else raw.decode()
 
     def kind(self, name: str) -> NDArray[np.uint8]:
         return self.kinds[: self.rows, SLOT[name]]
@@ -105,7 +131,7 @@ class _Slots:
         return None if self.kinds[row, SLOT[name]] == ABSENT else msgspec.json.decode(self.raw(row, name))
 
 
-def _times(slots: _Slots) -> Ints:
+def _times(slots: Slots) -> Ints:
     """Microseconds since the epoch, -1 for what is no time that is read here."""
     moment = slots.number("timestamp")
     usual = (moment > 0) & (moment < 1e11)
@@ -116,7 +142,7 @@ def _times(slots: _Slots) -> Ints:
     return times
 
 
-def _admitted(slots: _Slots, times: Ints) -> Bools:
+def _admitted(slots: Slots, times: Ints) -> Bools:
     """Which lines are plain through and through; the others need the general way."""
     n = slots.rows
     asked, answered = slots.number("usage.prompt_tokens", -1), slots.number("usage.completion_tokens", -1)
@@ -164,19 +190,14 @@ class PlainLines:
         self.taken = 0
         """Records appended so far."""
         self._builder = builder
-        self._slots = _Slots(BLOCK_ROWS, 0)
+        self._slots = Slots(BLOCK_ROWS, 0)
         self._params, self._kinds, self._sites = _Known(), _Known(), _Known()
         self._kinds_of: Any = None
 
     def declined(self, block: bytearray, first_line: int) -> Iterator[tuple[int, bytes]]:
         """Appends plain lines and yields (number, line) of all others, in order. `block` holds whole lines."""
-        slots, at, size = self._slots, 0, len(block)
-        block += bytes(KEY_BYTES)
-        slots.block, slots.data = block, np.frombuffer(block, np.uint8)
-        if len(slots.messages) < len(block) // 20:
-            slots.messages = np.empty((len(block) // 20, 4), np.int64)
-        while at < size:
-            slots.rows, at = walk(slots.data, at, slots.kinds, slots.spans, slots.numbers, slots.lines, slots.messages)
+        slots = self._slots
+        for _ in slots.walked(block):
             times = _times(slots)
             plain = _admitted(slots, times)
             slots.kinds[: slots.rows][~plain] = ABSENT
@@ -187,12 +208,10 @@ class PlainLines:
                     self._add(columns, start, end, first_line + start)
                 else:
                     for row in range(start, end):
-                        begin, stop = slots.lines[row, :2].tolist()
-                        yield first_line + row, bytes(block[begin:stop])
+                        yield first_line + row, slots.line(row)
             first_line += slots.rows
-        slots.block, slots.data = bytearray(), np.zeros(0, np.uint8)  # the block's memory is the reader's again
 
-    def _columns(self, slots: _Slots, times: Ints) -> dict[str, NDArray[Any]]:
+    def _columns(self, slots: Slots, times: Ints) -> dict[str, NDArray[Any]]:
         """Columns of all lines that do not depend on the lines before; of lines that are not plain, anything."""
         cached = slots.kind("cached.cached_tokens") != ABSENT
         flags = np.where(slots.kind("request.stream") == TRUE, _OK | _STREAM, _OK) | np.where(

@@ -8,7 +8,7 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from typing import IO, Any
 
 import msgspec
@@ -29,15 +29,18 @@ Reject = Callable[[int, str], None]
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]"]|\n', re.DOTALL)
 
 
-def records(split: Split, reject: Reject, lines: list[int] | None = None) -> Iterator[tuple[int, Any]]:
+def records(
+    split: Split, reject: Reject, lines: list[int] | None = None, only: Set[int] | None = None
+) -> Iterator[tuple[int, Any]]:
     """(line number inside the split, decoded record) for every record; what cannot be read goes to `reject`.
 
-    `lines`, a one-element list, is set to the number of lines seen (blank ones included).
+    `lines`, a one-element list, is set to the number of lines seen (blank ones included). `only`: the numbers of the
+    lines that are wanted; where a line is a record, the others are not decoded.
     """
     seen = lines if lines is not None else [0]
     match split.source.kind:
         case "lines":
-            return _line_records(split, reject, seen)
+            return _line_records(split, reject, seen, only)
         case "csv":
             return _csv_records(split, reject, seen)
         case "parquet":
@@ -50,8 +53,10 @@ def _open(source: Source) -> IO[bytes]:
     return open_unpacked(source.file, source.compression, source.shown)
 
 
-def _line_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[int, Any]]:
+def _line_records(split: Split, reject: Reject, seen: list[int], only: Set[int] | None) -> Iterator[tuple[int, Any]]:
     for number, line in raw_lines(split, reject, seen):
+        if only is not None and number not in only:
+            continue
         try:
             yield number, strict(line)
         except (msgspec.DecodeError, UnicodeError, RecursionError):

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 LADDER = (
-    "response_cache", "response_cache_respelled", "prompt_cache_marked", "prompt_cache_automatic", "batch_marked",
-    "batch_rest",
+    "response_cache", "response_cache_respelled", "response_cache_semantic", "compression", "compression_structural",
+    "routing_verified", "routing", "prompt_cache_marked", "prompt_cache_automatic", "batch_marked", "batch_rest",
 )  # fmt: skip
 """Physical order. Bit i of a set's number stands for LADDER[i]."""
 N_SETS = 1 << len(LADDER)
@@ -41,29 +41,30 @@ def climb(values: Sequence[int], counted: Sequence[int], given: Sequence[int] = 
 
     The marginals in physical order sum to the cost of `given` less that of `given` and `counted`; so do the shares.
     """
-    shares: dict[int, Shares] = {}
-    n, base = len(counted), mask_of(given)
-    for lever in counted:
-        others = [other for other in counted if other != lever]
-        bit = 1 << lever
-        weights = np.zeros(len(values))
-        gains: dict[int, int] = {}
-        for size in range(n):
-            weight = factorial(size) * factorial(n - size - 1) / factorial(n)
-            for chosen in combinations(others, size):
-                before = base | mask_of(chosen)
-                gains[before] = int(values[before]) - int(values[before | bit])
-                weights[before] += weight
-                weights[before | bit] -= weight
-        shares[lever] = Shares(
-            standalone=gains[base],
-            marginal=gains[base | mask_of([other for other in others if other < lever])],
-            shapley=sum(float(weights[before]) * gain for before, gain in gains.items()),
-            weights=weights,
-            low=min(gains.values()),
-            high=max(gains.values()),
-        )
-    return shares
+    return {lever: shares_of(values, lever, counted, given) for lever in counted}
+
+
+def shares_of(values: Sequence[int], lever: int, counted: Sequence[int], given: Sequence[int] = ()) -> Shares:
+    """One lever's part of `climb`."""
+    n, base, bit = len(counted), mask_of(given), 1 << lever
+    others = [other for other in counted if other != lever]
+    weights = np.zeros(len(values))
+    gains: dict[int, int] = {}
+    for size in range(n):
+        weight = factorial(size) * factorial(n - size - 1) / factorial(n)
+        for chosen in combinations(others, size):
+            before = base | mask_of(chosen)
+            gains[before] = int(values[before]) - int(values[before | bit])
+            weights[before] += weight
+            weights[before | bit] -= weight
+    return Shares(
+        standalone=gains[base],
+        marginal=gains[base | mask_of([other for other in others if other < lever])],
+        shapley=sum(float(weights[before]) * gain for before, gain in gains.items()),
+        weights=weights,
+        low=min(gains.values()),
+        high=max(gains.values()),
+    )
 
 
 def mask_of(levers: Sequence[int]) -> int:

@@ -10,17 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costplan.costing import Summary
+from costplan.levers import LADDER, states
+from costplan.levers.alike import THRESHOLD
 from costplan.levers.ceiling import added, median
+from costplan.levers.compression import Shorter, compression_missing, compression_of
 from costplan.levers.latency import Counts
 from costplan.levers.prompt_cache import Policies
 from costplan.levers.response_cache import CacheSetting, Replayed
+from costplan.levers.routing import Cheaper, routing_missing, routing_of
 from costplan.levers.rungs import Evidence
+from costplan.levers.semantic import Outcome, Semantic
 from costplan.levers.sets import CachePrice, Prefixes
-from costplan.units import format_duration, plural
+from costplan.similarity.embed import STATIC
+from costplan.units import NANOS_PER_USD, format_duration, plural
 
 Ints = NDArray[np.int64]
 Facts = dict[str, Any]
 MIN_SITE_REQUESTS = 20
+UNPRICED = "needs prices: no call could be priced"
+_CACHES = (states.RESPONSE, states.RESPELLED, states.SEMANTIC)
+_PREFIXES = (states.MARKED_PREFIX, states.AUTOMATIC_PREFIX)
+_BATCHES = (states.BATCH_MARKED, states.BATCH_REST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +44,8 @@ class CacheFacts:
     price: CachePrice
     answered: Counts
     """Latencies of the literal hits."""
+    semantic: Semantic | None
+    """None: it was not asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +68,10 @@ def cache_grid(chosen: CacheSetting) -> tuple[CacheSetting, ...]:
     return tuple(dict.fromkeys(grid))
 
 
-def evidence_of(summary: Summary, cache: CacheFacts, prefix: PrefixFacts, weight: float) -> Evidence:
+def evidence_of(
+    summary: Summary, cache: CacheFacts, prefix: PrefixFacts, shorter: Shorter | None, cheaper: Cheaper | None,
+    weight: float,
+) -> Evidence:  # fmt: skip
     """The evidence of every lever. `weight`: calls that a logged one stands for; above 1, the log misses repeats."""
     sums = prefix.sums
     response, prompt = _response(summary, cache, weight), _prompt(prefix)
@@ -65,36 +80,55 @@ def evidence_of(summary: Summary, cache: CacheFacts, prefix: PrefixFacts, weight
         response["lower_bound"] = prompt["lower_bound"] = "the log is a sample: of two equal requests it may hold one"
     used = np.unique(summary.groups["rates"].keys >> 32)
     modes = set(prefix.policies.mode[used].tolist()) if sums["all_blocks"] else set[int]()
-    there = (
-        response["eligible_requests"] > 0,
-        response["hits"]["normalised"] > 0,
-        2 in modes,
-        1 in modes,
-        sums["marked_requests"] > 0,
-        sums["rest_requests"] > 0,
-    )
     them = "it" if sums["rest_requests"] == 1 else "them"
-    return Evidence(
-        present=tuple(lever for lever, is_there in enumerate(there) if is_there),
-        facts=(response, response, prompt, prompt, batch, batch),
-        summary=(
+    told = {
+        states.RESPONSE: (
+            response, response["eligible_requests"] > 0,
             f"hit {response['hit_share']:.1%}, TTL {format_duration(cache.settings[0].ttl_s)}",
+        ),
+        states.RESPELLED: (
+            response, response["hits"]["normalised"] > 0,
             f"{response['respelled_hit_share']:.1%} more hits on prompts spelled otherwise, unverified",
-            _line("up to {:.0%} of prompt tokens repeat", prompt["ceiling"]["token_share"], ""),
+        ),
+        states.SEMANTIC: (response, response["hits"]["semantic"] > 0, _similar_line(cache, response)),
+        states.MARKED_PREFIX: (
+            prompt, 2 in modes, _line("up to {:.0%} of prompt tokens repeat", prompt["ceiling"]["token_share"], ""),
+        ),
+        states.AUTOMATIC_PREFIX: (
+            prompt, 1 in modes,
             _line(
-                "{:.1%} of input read from cache today",
-                prompt["logged"]["token_share"],
+                "{:.1%} of input read from cache today", prompt["logged"]["token_share"],
                 "cached tokens are not in the log",
             ),
-            f"{plural(sums['marked_requests'], 'call')} marked as able to wait",
+        ),
+        states.BATCH_MARKED: (
+            batch, sums["marked_requests"] > 0, f"{plural(sums['marked_requests'], 'call')} marked as able to wait",
+        ),
+        states.BATCH_REST: (
+            batch, sums["rest_requests"] > 0,
             f"{plural(sums['rest_requests'], 'single call')}, if nobody waits for {them}",
         ),
-        missing=_missing(summary, prefix),
+    }  # fmt: skip
+    told |= compression_of(shorter, summary.counts["input_tokens"]) | routing_of(cheaper)
+    missing = _missing(summary, prefix) | compression_missing(summary, shorter) | routing_missing(summary, cheaper)
+    levers = range(len(LADDER))
+    return Evidence(
+        present=tuple(lever for lever in levers if told[lever][1]),
+        facts=tuple(told[lever][0] for lever in levers),
+        summary=tuple(told[lever][2] for lever in levers),
+        missing=tuple(missing[lever] for lever in levers),
     )
 
 
 def _line(text: str, share: float | None, unknown: str) -> str:
     return unknown if share is None else text.format(share)
+
+
+def _similar_line(cache: CacheFacts, response: Facts) -> str:
+    if cache.semantic is None or not cache.semantic.outcomes:
+        return ""
+    share = response["semantic"]["similar_hit_share"]
+    return f"{share:.1%} of requests answered from similar prompts (cosine {THRESHOLD:g}), unverified"
 
 
 def _response(summary: Summary, cache: CacheFacts, weight: float) -> Facts:
@@ -117,28 +151,60 @@ def _response(summary: Summary, cache: CacheFacts, weight: float) -> Facts:
         | ({"followed_share": c["followed"]} if c["followed"] < 1 else {})
         for c in cache.capacities
     ]
+    by_scope = [p for p in frontier if (p["ttl_s"], p["policy"], p["capacity"]) == (chosen.ttl_s, chosen.policy, None)]
+    similar: Facts = {}
+    if cache.semantic is not None:
+        similar = _semantic(cache.semantic, chosen, requests, cost)
+        frontier += similar.pop("frontier")
+        by_scope += similar.pop("by_scope")
+        similar = {"semantic": similar}
     exact = sum(len(part.exact_gid) for part in cache.replayed)
     normalised = sum(len(part.normalised_gid) for part in cache.replayed)
     reasons = [name for name in sorted(summary.counts) if name.startswith("uncacheable:")]
+    near = len(cache.semantic.similar_gid) if cache.semantic else 0
     return {
         "eligible_requests": sum(part.eligible for part in cache.replayed),
         "distinct_prompts": sum(part.distinct for part in cache.replayed),
         "not_eligible": {name.removeprefix("uncacheable:"): summary.counts[name] for name in reasons},
-        "hits": {"exact": exact, "normalised": normalised, "semantic": 0},
+        "hits": {"exact": exact, "normalised": normalised, "semantic": near},
         "hit_share": exact / requests,
         "respelled_hit_share": normalised / requests,
         "wrong_basis": "unverified",
         "wrong_share": None,
         "frontier": frontier,
-        "recommended": frontier[0],
-        "by_scope": [
-            p
-            for p in frontier
-            if (p["ttl_s"], p["policy"], p["capacity"]) == (chosen.ttl_s, chosen.policy, None)
-        ],
+        "recommended": frontier[0] | ({"note": "exact cache only: nothing verifies similar hits"} if similar else {}),
+        "by_scope": by_scope,
         "break_even_hit_share": _break_even(summary, cache, cost / weight),
         "note": "hit_share: exact hits, which repeat the very same request; respelled (normalised) hits differ in "
         "case, blanks or final punctuation, and count as potential",
+    } | similar  # fmt: skip
+
+
+def _semantic(found: Semantic, chosen: CacheSetting, requests: int, cost: int) -> Facts:
+    """What the semantic cache adds: its rows of the frontier and of the scopes, and what it rests on."""
+
+    def point(outcome: Outcome, capacity: int | None) -> Facts:
+        return {
+            "threshold": outcome.threshold, "ttl_s": chosen.ttl_s, "policy": chosen.policy, "scope": outcome.scope,
+            "capacity": capacity, "hit_share": outcome.hits / requests, "hit_usd_share": outcome.nanos / cost,
+            "similar_hit_share": outcome.similar / requests, "similar_hit_usd_share": outcome.similar_nanos / cost,
+            "wrong_share": None, "wrong_per_1k_requests": None,
+        }  # fmt: skip
+
+    frontier = [point(outcome, chosen.capacity) for outcome in found.outcomes]
+    facts: Facts = {
+        "frontier": frontier, "by_scope": [point(outcome, None) for outcome in found.scopes],
+        "embedder": STATIC, "threshold": THRESHOLD, "distinct_prompts": found.prompts,
+    }  # fmt: skip
+    if not frontier:
+        return facts | {"not_simulated": found.note}
+    first = found.outcomes[0]
+    return facts | {
+        "hits": first.hits, "saved_usd_in_log": first.nanos / NANOS_PER_USD, "hit_share": first.hits / requests,
+        "similar_hit_share": first.similar / requests, "close_pairs": found.pairs,
+        "guard": {"pairs": found.objections, "requests": found.held_back},
+        "note": "hits of its own replay: it holds other answers than the exact cache, since what it serves is not "
+        "stored; close_pairs: prompts of equal context that are asked within a TTL of each other",
     }  # fmt: skip
 
 
@@ -196,7 +262,7 @@ def first_break_of(parts: list[Prefixes], name: dict[int, str]) -> list[Facts]:
     return sorted(rows, key=lambda row: (-row["requests"], row["call_site"]))
 
 
-def _missing(summary: Summary, prefix: PrefixFacts) -> tuple[str, ...]:
+def _missing(summary: Summary, prefix: PrefixFacts) -> dict[int, str]:
     counts, cut_lengths = summary.counts, prefix.cut_lengths
     untimed = counts["null_time"] >= counts["requests"]
     if untimed:
@@ -211,10 +277,9 @@ def _missing(summary: Summary, prefix: PrefixFacts) -> tuple[str, ...]:
     else:
         text = "needs prompt text: the log holds token counts only"
     if not counts["priced"]:
-        unpriced = "needs prices: no call could be priced"
-        return text, text, unpriced, unpriced, unpriced, unpriced
+        return dict.fromkeys(_CACHES, text) | dict.fromkeys((*_PREFIXES, *_BATCHES), UNPRICED)
     blocks = "no priced call goes to a provider with a known prompt cache" if prefix.sums["all_blocks"] else text
     if counts["text:full"] and not untimed and not prefix.sums["all_blocks"]:
         blocks = "needs times: no answered call has both its whole prompt and a time"
     batch = "no call is marked as able to wait: --batchable TAG"
-    return text, text, blocks, blocks, batch, batch
+    return dict.fromkeys(_CACHES, text) | dict.fromkeys(_PREFIXES, blocks) | dict.fromkeys(_BATCHES, batch)

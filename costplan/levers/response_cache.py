@@ -258,8 +258,8 @@ def _scoped(key: NDArray[np.uint64], user: NDArray[np.uint64], scope: str) -> ND
     return (key ^ user) * np.uint64(0x9E3779B97F4A7C15) if scope == "user" else key
 
 
-def _all_eligible(files: list[Path], buckets: int, scope: str, stride: int = 1) -> tuple[dict[str, Any], Ints]:
-    """(eligible rows of all buckets in arrival order, their stack distances); one key in `stride` of them."""
+def eligible_rows(files: list[Path], buckets: int, stride: int = 1) -> dict[str, Any]:
+    """Eligible rows of all buckets in arrival order; one key in `stride` of them."""
     names = ("gid", "time_us", "norm_key", "exact_key", "cost", "user")
     parts: list[dict[str, Any]] = []
     for path in files:
@@ -271,6 +271,12 @@ def _all_eligible(files: list[Path], buckets: int, scope: str, stride: int = 1) 
     rows: dict[str, Any] = {}
     for name in names:
         rows[name] = np.concatenate([part.pop(name) for part in parts])[order]
+    return rows
+
+
+def _all_eligible(files: list[Path], buckets: int, scope: str, stride: int = 1) -> tuple[dict[str, Any], Ints]:
+    """(rows of `eligible_rows`, their stack distances)."""
+    rows = eligible_rows(files, buckets, stride)
     return rows, stack_distances(_scoped(rows["norm_key"], rows["user"], scope))
 
 

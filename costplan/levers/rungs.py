@@ -4,9 +4,10 @@ Told in this order: what is defensible today, in physical order, then what needs
 savings of each part add up to its total. A contract turns their costs into cash.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,8 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from costplan.costing import Keyed
-from costplan.levers import LADDER, Shares, climb, mask_of, worthwhile
+from costplan.levers import LADDER, N_SETS, Shares, climb, mask_of, shares_of, worthwhile
+from costplan.levers.states import BATCH_REST, COMPRESSION, ROUTING, SEMANTIC, STRUCTURAL, VERIFIED
 from costplan.month import Month
 from costplan.prices.contract import Contract
 from costplan.results import After, AfterTotal, Basis, Estimate, Latency, Opportunity, Rung, unknown
@@ -25,7 +27,7 @@ from costplan.units import HOURS_PER_MONTH, NANOS_PER_USD
 class Lever:
     """What is known about a lever beforehand."""
 
-    rung: Literal["response_cache", "prompt_cache", "batch"]
+    rung: Literal["response_cache", "compression", "routing", "prompt_cache", "batch"]
     label: str
     defensible: bool
     """It changes no answer and nobody has to wait or agree."""
@@ -34,8 +36,10 @@ class Lever:
     next_experiment: str
 
     @property
-    def risk(self) -> Literal["none", "needs-test"]:
-        return "none" if self.defensible else "needs-test"
+    def risk(self) -> Literal["none", "verified", "needs-test"]:
+        if not self.defensible:
+            return "needs-test"
+        return "verified" if self.rung == "routing" else "none"
 
 
 LEVERS = (
@@ -48,6 +52,29 @@ LEVERS = (
         rung="response_cache", label="cache for respelled prompts", defensible=False, basis="simulated",
         effort_days=1.0,
         next_experiment="let the cache ignore case, blanks and final punctuation; compare what it serves for a week",
+    ),
+    Lever(
+        rung="response_cache", label="semantic cache", defensible=False, basis="simulated", effort_days=5.0,
+        next_experiment="costplan cache LOG --label-sample 600 labels.csv: judge the pairs, then --labels labels.csv",
+    ),
+    Lever(
+        rung="compression", label="compression (lossless)", defensible=True, basis="simulated", effort_days=2.0,
+        next_experiment="write JSON without blanks, and each block once, where this prompt is put together",
+    ),
+    Lever(
+        rung="compression", label="compression (old context)", defensible=False, basis="simulated",
+        effort_days=4.0,
+        next_experiment="clear old tool results for a share of the sessions; compare the answers with costplan gate",
+    ),
+    Lever(
+        rung="routing", label="routing (verified sites)", defensible=True, basis="estimated",
+        effort_days=3.0,
+        next_experiment="send this call site to the cheaper model for a share of its users, and watch its scores",
+    ),
+    Lever(
+        rung="routing", label="routing (not verified)", defensible=False, basis="estimated",
+        effort_days=4.0,
+        next_experiment="costplan route LOG --quality FILE says how many more scored answers this call site takes",
     ),
     Lever(
         rung="prompt_cache", label="prompt cache (mark prefixes)", defensible=True, basis="simulated", effort_days=1.0,
@@ -67,8 +94,13 @@ LEVERS = (
     ),
 )  # fmt: skip
 """By index into LADDER."""
-BATCH_REST = LADDER.index("batch_rest")
+RUNGS = tuple(dict.fromkeys(lever.rung for lever in LEVERS))
+GOOD_ENOUGH = "if the cheaper model's answers are good enough; the low end is if none are"
 CAN_WAIT = "if all of these calls can wait up to a day; none can is the low end"
+_PLAINER = {SEMANTIC: range(SEMANTIC), STRUCTURAL: (COMPRESSION,), ROUTING: (VERIFIED,)}
+"""Levers that a wider one includes."""
+_IF = {BATCH_REST: CAN_WAIT, ROUTING: GOOD_ENOUGH}
+LENGTHS = "over the stated range of the length of the cheaper model's answers"
 CASH_NOTE = "under the contract, for the month that begins at the price date"
 SITE_NOTE = "the lever's interval, in proportion to the site's share of the saving in the log"
 MIN_SHARE = 0.0005
@@ -88,41 +120,63 @@ class Evidence:
     """What it would take, where a lever has nothing to act on."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Ladder:
-    """The cost of every set of levers, by hour and by call site, and what that makes a month."""
+    """The cost of every state of the traffic, by hour and by call site, and what that makes a month."""
 
     by_hour: Keyed
     by_site: Keyed
+    columns: NDArray[np.int64]
+    """(N_SETS,) which column holds the cost of each set of levers."""
     month: Month
+    lengths: Mapping[int, tuple[float, float]] = field(default_factory=dict[int, tuple[float, float]])
+    """By lever whose saving hangs on how long other answers are: what is left of it if they are long, and if short."""
     contract: Contract | None = None
     price_day: date | None = None
 
+    @cached_property
     def totals(self) -> list[int]:
         """Nano-dollars of every set over the whole log."""
-        return self.by_site.sums.sum(axis=0).tolist()
+        return self.by_site.sums.sum(axis=0)[self.columns].tolist()
 
+    @cached_property
+    def months(self) -> NDArray[np.float64] | None:
+        """(N_SETS,) nano-dollars of every set in a month."""
+        values = [self.month.value(self.by_hour.keys, column) for column in self.by_hour.sums.T]
+        known = [value for value in values if value is not None]
+        return np.array(known)[self.columns] if len(known) == len(values) else None
+
+    @cached_property
     def valued(self) -> list[int]:
         """What is compared: nano-dollars of every set in a month, or over the log where there is no month."""
-        months = [self.month.value(self.by_hour.keys, self.by_hour.column(mask)) for mask in range(1 << len(LADDER))]
-        known = [round(month) for month in months if month is not None]
-        return known if len(known) == len(months) and known[0] else self.totals()
+        months = self.months
+        return np.rint(months).astype(np.int64).tolist() if months is not None and round(months[0]) else self.totals
+
+    def site(self, levers: Sequence[int]) -> NDArray[np.int64]:
+        """Nano-dollars with these levers, by call site."""
+        return self.by_site.column(int(self.columns[mask_of(levers)]))
 
     def usd_month(self, weights: NDArray[Any], basis: Basis) -> Estimate:
         """A month of a weighted sum of sets."""
-        return self.month.estimate(self.by_hour.keys, self.by_hour.sums @ weights, basis)
+        by_state = np.zeros(self.by_hour.sums.shape[1], weights.dtype)
+        np.add.at(by_state, self.columns, weights)
+        return self.month.estimate(self.by_hour.keys, self.by_hour.sums @ by_state, basis)
 
     def cost(self, levers: Sequence[int], basis: Basis) -> Estimate:
         """What a month costs with these levers."""
         return self.usd_month(_unit(mask_of(levers)), basis)
 
     def saving(self, weights: NDArray[Any], lever: int) -> Estimate:
-        """A month of savings; whether calls can wait is the user's to say, so the rest of the batch tier is a range."""
+        """A month of savings; a range where it is the user's to say whether calls can wait or answers will do."""
         saving = self.usd_month(weights, LEVERS[lever].basis)
-        if lever != BATCH_REST or saving.value is None or saving.low is None or saving.high is None:
+        if lever in self.lengths and saving.low is not None and saving.high is not None:
+            least, most = self.lengths[lever]
+            ends = [end * factor for end in (saving.low, saving.high) for factor in (least, 1.0, most)]
+            saving = replace(saving, low=min(ends), high=max(ends), level=None, basis="assumed", note=LENGTHS)
+        if lever not in _IF or saving.value is None or saving.low is None or saving.high is None:
             return saving
         return replace(
-            saving, low=min(0.0, saving.low), high=max(0.0, saving.high), level=None, basis="assumed", note=CAN_WAIT
+            saving, low=min(0.0, saving.low), high=max(0.0, saving.high), level=None, basis="assumed", note=_IF[lever]
         )
 
     def cash(self, usage: Estimate) -> Estimate | None:
@@ -166,30 +220,42 @@ class Told:
 
 
 def _unit(mask: int) -> NDArray[np.int64]:
-    weights = np.zeros(1 << len(LADDER), dtype=np.int64)
+    weights = np.zeros(N_SETS, dtype=np.int64)
     weights[mask] = 1
     return weights
 
 
 def rungs_of(ladder: Ladder, evidence: Evidence) -> Told:
     """The rungs; one that does not pay is shown with what it would cost, and is not counted."""
-    totals = ladder.valued()
+    totals = ladder.valued
     candidates = [lever for lever in evidence.present if _is_headline(ladder, lever)]
     potential = [lever for lever in evidence.present if lever not in candidates]
     defensible = worthwhile(totals, candidates)
-    extra = worthwhile(totals, potential, given=defensible)
+    extra = _told_apart(totals, worthwhile(totals, potential, given=defensible), potential, defensible)
     counted = [*defensible, *extra]
     fair = climb(totals, defensible) | climb(totals, extra, given=defensible)
     rungs: list[Rung] = []
     for lever in (*candidates, *potential):
         told = defensible if lever in candidates else counted
         before = told[: told.index(lever)] if lever in told else _least(totals, told, lever)
-        orders = climb(totals, sorted({*counted, lever}))[lever]
+        orders = shares_of(totals, lever, sorted({*counted, lever}))
         rungs.append(_rung(ladder, evidence, lever, before, fair.get(lever), orders, headline=lever in candidates))
-    for name in ("response_cache", "prompt_cache", "batch"):
+    for name in RUNGS:
         if all(rung.lever != name for rung in rungs):
             rungs.append(_absent(evidence, next(i for i, lever in enumerate(LEVERS) if lever.rung == name)))
     return Told(rungs, defensible, counted)
+
+
+def _told_apart(totals: list[int], extra: list[int], potential: list[int], given: list[int]) -> list[int]:
+    """A wider lever does what the plainer ones do: what these save is told as theirs, where they pay."""
+    told = extra
+    for lever in (plainer for wide in extra for plainer in _PLAINER.get(wide, ())):
+        more = sorted({*told, lever})
+        before, at, after = ([*given, *more[: more.index(lever) + step]] for step in (0, 1, 2))
+        pays = totals[mask_of(before)] > totals[mask_of(at)] >= totals[mask_of(after)]
+        if lever in potential and pays and totals[mask_of([*given, *more])] == totals[mask_of([*given, *told])]:
+            told = more
+    return told
 
 
 def _is_headline(ladder: Ladder, lever: int) -> bool:
@@ -215,7 +281,7 @@ def _rung(
     ladder: Ladder, evidence: Evidence, lever: int, before: Sequence[int], fair: Shares | None, orders: Shares,
     *, headline: bool,
 ) -> Rung:  # fmt: skip
-    valued, totals = ladder.valued(), ladder.totals()
+    valued, totals = ladder.valued, ladder.totals
     left = valued[mask_of(before)]
     in_log = totals[mask_of(before)] - totals[mask_of([*before, lever])]
     marginal = ladder.adding(before, lever)
@@ -238,13 +304,11 @@ def _rung(
 
 def _order_range(ladder: Ladder, lever: int, orders: Shares) -> list[float] | None:
     """Least and most that the lever saves in a month, over all sets of counted levers that may come before it."""
-    befores = np.flatnonzero(orders.weights > 0).tolist()
-    values = [
-        ladder.month.value(ladder.by_hour.keys, ladder.by_hour.sums @ (_unit(mask) - _unit(mask | 1 << lever)))
-        for mask in befores
-    ]
-    known = [value / NANOS_PER_USD for value in values if value is not None]
-    return [min(known), max(known)] if known else None
+    months, befores = ladder.months, np.flatnonzero(orders.weights > 0)
+    if months is None:
+        return None
+    saved = (months[befores] - months[befores | 1 << lever]) / NANOS_PER_USD
+    return [float(saved.min()), float(saved.max())]
 
 
 def _absent(evidence: Evidence, lever: int) -> Rung:
@@ -270,12 +334,20 @@ def after_of(ladder: Ladder, told: Told, per_1k: Estimate, latency: Latency | No
     """The two totals. `per_1k`: what 1,000 requests cost today, at the price date."""
 
     def total(levers: list[int]) -> AfterTotal:
-        valued = ladder.valued()
+        valued = ladder.valued
         share = 1 - valued[mask_of(levers)] / valued[0] if valued[0] else None
         cost = ladder.cost(levers, "simulated" if levers else "priced")
-        if BATCH_REST in levers and cost.value is not None:
-            none_waits = ladder.cost([lever for lever in levers if lever != BATCH_REST], "simulated")
-            cost = replace(cost, high=none_waits.high, level=None, basis="assumed", note=CAN_WAIT)
+        for lever in levers:
+            if lever in ladder.lengths and cost.low is not None and cost.high is not None:
+                least, most = ladder.lengths[lever]
+                saved = ladder.adding(levers[: levers.index(lever)], lever).value or 0.0
+                low, high = max(0.0, cost.low - saved * (most - 1)), cost.high + saved * (1 - least)
+                cost = replace(cost, low=low, high=high, level=None, basis="assumed", note=LENGTHS)
+        open_questions = [lever for lever in levers if lever in _IF]
+        if open_questions and cost.value is not None:
+            none_holds = ladder.cost([lever for lever in levers if lever not in _IF], "simulated")
+            notes = [LENGTHS] * (cost.note == LENGTHS) + [_IF[lever] for lever in open_questions]
+            cost = replace(cost, high=none_holds.high, level=None, basis="assumed", note="; ".join(notes))
         return AfterTotal(
             cost_usd_month=cost,
             cash_usd_month=ladder.cash(cost),
@@ -307,15 +379,15 @@ def opportunities_of(
     ladder: Ladder, evidence: Evidence, told: Told, label: Callable[[int], str], day_rate_usd: float
 ) -> list[Opportunity]:
     """Call site x lever, sorted by the low bound of the monthly saving; without sites that a lever does not help."""
-    totals = ladder.totals()
+    totals = ladder.totals
     found: list[Opportunity] = []
     for position, lever in enumerate(told.counted):
-        before, after = mask_of(told.counted[:position]), mask_of(told.counted[: position + 1])
-        whole = totals[before] - totals[after]
+        before, after = told.counted[:position], told.counted[: position + 1]
+        whole = totals[mask_of(before)] - totals[mask_of(after)]
         saving = ladder.adding(told.counted[:position], lever)
         if whole <= 0 or saving.value is None or saving.value <= 0:
             continue
-        by_site = ladder.by_site.column(before) - ladder.by_site.column(after)
+        by_site = ladder.site(before) - ladder.site(after)
         for index in np.argsort(-by_site, kind="stable")[:MAX_SITES].tolist():
             saved = int(by_site[index])
             if saved <= 0 or saved < MIN_SHARE * totals[0]:

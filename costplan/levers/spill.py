@@ -24,9 +24,11 @@ from costplan.costing import (
     write_sessions,
 )
 from costplan.engine import Ragged, read_batch, split_by, take, write_batches
+from costplan.keyed import Keyed, grouped
 from costplan.levers.ceiling import first_uses
 from costplan.levers.latency import bins_of, counted
 from costplan.levers.prompt_cache import LAST, Blocks, Policies, blocks_of
+from costplan.levers.variants import route_key
 from costplan.trace import Flag, TextState
 from costplan.units import MICROS_PER_SECOND, NANOS_PER_USD, SECONDS_PER_HOUR
 
@@ -37,6 +39,11 @@ MARKED, REST, ASKS, PRICED, REPORTED, MEETS = 1, 2, 4, 8, 16, 32
 """Bits of a row's `kind`: marked as able to wait; nobody visibly waits for it; asks the response cache; priced; its
 cached tokens are in the log; its prompt cache depends on other requests (it stands in the files `family-` too)."""
 
+_DETAIL = (
+    "price_key", "rate_row", "batch_rate_row", "fee", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens",
+    "text_state",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class SpillJob:
@@ -44,6 +51,10 @@ class SpillJob:
 
     chunks: tuple[CostJob, ...]
     policies: Policies
+    detail: bool
+    """Write what it takes to price a row again, with fewer tokens or at another model."""
+    pairs: bool
+    """Sum up by call site and price, too."""
 
 
 def price_and_spill(job: SpillJob) -> Summary:
@@ -51,18 +62,30 @@ def price_and_spill(job: SpillJob) -> Summary:
 
     Writes the files `response-`, `rows-`, `family-`, `first-` and `sessions-` of every chunk.
     """
-    return merge_summaries([_price_and_spill(chunk, job.policies) for chunk in job.chunks])
+    return merge_summaries([_price_and_spill(chunk, job) for chunk in job.chunks])
 
 
-def _price_and_spill(job: CostJob, policies: Policies) -> Summary:
+def _price_and_spill(job: CostJob, spill: SpillJob) -> Summary:
     rows = priced_rows(job)
     rows |= bins_of(rows)
     write_sessions(rows, job)
     _write_response(rows, job)
-    _write_prefixes(rows, job, policies)
+    _write_prefixes(rows, job, spill)
     summary = summarise(rows, job)
+    if spill.pairs:
+        summary.groups["pair"] = _pairs(rows)
     summary.groups |= counted(rows, rows["ok"])
     return summary
+
+
+def _pairs(rows: Rows) -> Keyed:
+    """PAIR_COLUMNS by `route_key`, of the priced calls."""
+    priced = rows["priced"]
+    columns = [
+        np.ones(len(priced), np.int64), rows["cost_price_date"], rows["input_tokens"], rows["cache_read_tokens"],
+        rows["cache_write_tokens"], rows["output_tokens"], (rows["tools_chars"] > 0).astype(np.int64),
+    ]  # fmt: skip
+    return grouped(route_key(rows["site"], rows["price_key"])[priced], np.stack(columns, axis=1)[priced])
 
 
 def _write_response(rows: Rows, job: CostJob) -> None:
@@ -81,7 +104,7 @@ def _eligible(rows: Rows) -> Mask:
     return (rows["text_state"] == TextState.FULL) & rows["has_time"] & (rows["cacheable"] == 0)
 
 
-def _write_prefixes(rows: Rows, job: CostJob, policies: Policies) -> None:
+def _write_prefixes(rows: Rows, job: CostJob, spill: SpillJob) -> None:
     names = (
         "gid", "time_us", "has_time", "site", "price_key", "rate_row", "batch_rate_row", "input_tokens",
         "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "output_tokens", "reasoning_tokens",
@@ -95,6 +118,7 @@ def _write_prefixes(rows: Rows, job: CostJob, policies: Policies) -> None:
     columns = read_batch(job.path, 0, ("block_key", "block_weight", "block_end"))
     blocks = blocks_of(rows, {name: column.values for name, column in columns.items()})
     write_batches(job.file("first"), first_uses(blocks, rows["gid"], job.n_buckets))
+    policies = spill.policies
     mode, minimum = policies.mode[rows["price_key"]], policies.min_tokens[rows["price_key"]]
     counts = (blocks.position >= minimum[blocks.row]) & (mode[blocks.row] > 0)
     # where to put marks is decided by prefix family: rows whose cost hangs on that belong to it even without a block
@@ -102,7 +126,7 @@ def _write_prefixes(rows: Rows, job: CostJob, policies: Policies) -> None:
     meets[blocks.row[counts]] = True
     rows["kind"] = _kinds(rows, meets)
     rows["hour"] = np.where(rows["has_time"], rows["time_us"] // (SECONDS_PER_HOUR * MICROS_PER_SECOND), NO_HOUR)
-    _write_rows(rows, blocks, job)
+    _write_rows(rows, blocks, job, _DETAIL if spill.detail else ())
     _write_families(rows, blocks, counts, meets, job)
 
 
@@ -117,9 +141,9 @@ def _kinds(rows: Rows, meets: Mask) -> NDArray[np.uint8]:
     return sum((mask.astype(np.uint8) * np.uint8(bit) for mask, bit in bits), start=np.zeros(len(flags), np.uint8))
 
 
-def _write_rows(rows: Rows, blocks: Blocks, job: CostJob) -> None:
-    """Every living row of the chunk: what it costs without a prompt cache, and where its blocks are."""
-    names = ("time_us", "hour", "site", "weight", "total_weight", "kind", "e2e", "ttft")
+def _write_rows(rows: Rows, blocks: Blocks, job: CostJob, more: tuple[str, ...]) -> None:
+    """Every living row of the chunk: what it costs without a prompt cache, where its blocks are, and `more` columns."""
+    names = ("time_us", "hour", "site", "weight", "total_weight", "kind", "e2e", "ttft", *more)
     table: Rows = {name: rows[name] for name in names}
     table["gid"], table["cost"] = rows["gid"].astype(np.uint32), rows["cost_price_date"]
     table |= {

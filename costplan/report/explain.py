@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from costplan.report import facts
-from costplan.report.numbers import UNKNOWN, count, interval, mark, percent, plain, saving
+from costplan.report.numbers import UNKNOWN, count, interval, mark, money, percent, plain, saving
 from costplan.report.screen import hang, put
 from costplan.results import Plan, Rung
 from costplan.units import format_duration
@@ -176,6 +176,28 @@ def _prompt(evidence: Facts) -> list[str]:
     return lines
 
 
+def _compression(evidence: Facts) -> list[str]:
+    lines = [f"{count(evidence['looked_at'])} whole prompts looked at"]
+    lines += [
+        f"{name}: {count(evidence['removed_tokens'][name])} tokens, {percent(evidence['removed_share'][name])} of "
+        f"input, in {count(evidence['touched'][name])} prompts"
+        for name in ("lossless", "structural")
+    ]
+    rungs = ", ".join(f"{name.replace('_', ' ')} {count(tokens)}" for name, tokens in evidence["by_rung"].items())
+    return [*lines, f"tokens by step: {rungs}"] if rungs else lines
+
+
+def _routing(evidence: Facts) -> list[str]:
+    lines: list[str] = []
+    for site in evidence["sites"]:
+        move = f"stays on {plain(site['model'], 44)}"
+        if site["candidate"] is not None:
+            move = f"{plain(site['model'], 44)} -> {plain(site['candidate'], 44)}"
+            move += f", {money(site['now_usd_in_log'])} -> {money(site['usd_in_log'])} in the log"
+        lines.append(f"'{plain(site['call_site'], 44)}': {move}; {site['note']}")
+    return lines
+
+
 def _batch(evidence: Facts) -> list[str]:
     return [
         f"{count(evidence['marked_requests'])} calls are marked as able to wait; {count(evidence['other_candidates'])} "
@@ -186,6 +208,8 @@ def _batch(evidence: Facts) -> list[str]:
 _EVIDENCE: dict[str, tuple[str, Callable[[Facts], list[str]]]] = {
     "response_cache": ("frontier", _response),
     "prompt_cache": ("ceiling", _prompt),
+    "compression": ("touched", _compression),
+    "routing": ("decided_sites", _routing),
     "batch": ("marked_requests", _batch),
 }
 """By lever: a key that its evidence has where a log was read, and the lines that tell of it."""

@@ -19,8 +19,10 @@ from costplan.settings.commands import (
     BreakevenSettings,
     CacheSettings,
     CapacitySettings,
+    CompressSettings,
     GateSettings,
     ReplaySettings,
+    RouteSettings,
     SimulateSettings,
 )
 from costplan.units import parse_count, parse_duration_s
@@ -30,8 +32,10 @@ __all__ = [
     "BreakevenSettings",
     "CacheSettings",
     "CapacitySettings",
+    "CompressSettings",
     "GateSettings",
     "ReplaySettings",
+    "RouteSettings",
     "SimulateSettings",
     "resolve",
 ]
@@ -142,6 +146,21 @@ def _one_of(*choices: str) -> Callable[[Any], str]:
     return parse
 
 
+def _on_off(value: Any) -> str:
+    """YAML makes a truth value of `on`."""
+    return _one_of("on", "off")(("off", "on")[value] if isinstance(value, bool) else value)
+
+
+def _some_of(*choices: str) -> Callable[[Any], tuple[str, ...]]:
+    def parse(value: Any) -> tuple[str, ...]:
+        found = tuple(part for item in _texts(value) for part in item.split(","))
+        if not found or not set(found) <= set(choices):
+            raise ValueError(f"must be some of {', '.join(choices)}")
+        return found
+
+    return parse
+
+
 def _number(*, above: float = float("-inf"), least: float = float("-inf"), most: float = float("inf")) -> Any:
     def parse(value: Any) -> float:
         number = float("nan") if isinstance(value, bool) else float(value)
@@ -165,6 +184,15 @@ def _count(*, least: int) -> Callable[[Any], int]:
 
 def _duration(value: Any) -> float:
     return _number(above=0)(parse_duration_s(value) if isinstance(value, str) else value)
+
+
+def _range(value: Any) -> tuple[float, float, float]:
+    """Three rising numbers above 0; one number is a range of its own."""
+    items = [float(each) for each in (value.split(":") if isinstance(value, str) else [value])]
+    low, middle, high = items * 3 if len(items) == 1 else items
+    if not (0 < low <= middle <= high < float("inf")):
+        raise ValueError("must be three rising numbers above 0")
+    return low, middle, high
 
 
 _PARSERS: dict[str, tuple[Callable[[Any], Any], str]] = {
@@ -255,9 +283,24 @@ _PARSERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "api_key_env": (_text, "--api-key-env MY_KEY, the name of an environment variable"),
     "out": (_path, "--out measured"),
     "threshold": (_number(above=0, most=1), "--threshold 0.92, the least cosine that is served"),
+    "semantic": (_on_off, "--semantic off"),
     "max_wrong": (_number(above=0, most=1), "--max-wrong 0.02, a share of the semantic hits"),
     "penalty": (_number(least=0), "--penalty 0.50, USD a wrong answer costs"),
     "embedder": (_one_of("static", "minilm"), "--embedder minilm"),
     "embeddings": (_path, "--embeddings vectors.npy, one row for each request of the log"),
     "labels": (_path, "--labels labels.csv"),
+    "keep": (_number(above=0, most=1), "--keep 0.65, the share of tokens that stays"),
+    "rung": (
+        _some_of("exact", "reformat", "repeats", "tool_results", "lossy"),
+        "--rung exact,reformat (of exact, reformat, repeats, tool_results, lossy)",
+    ),
+    "roles": (_some_of("system", "user", "assistant", "tool"), "--roles user,tool"),
+    "sample": (_count(least=1), "--sample 500, requests that the lossy rung is tried on"),
+    "lm": (_path, "--lm models/smollm2-135m, a directory or a .gguf file"),
+    "cheap": (_texts, "--cheap gpt-4o-mini"),
+    "quality": (_path, "--quality quality.csv"),
+    "policy": (_one_of("site", "complexity", "request", "cascade"), "--policy site"),
+    "max_loss": (_number(least=0, most=100), "--max-loss 5, points"),
+    "output_ratio": (_range, "--output-ratio 0.6:0.8:1.1, low, expected and high"),
+    "slice_by": (_some_of("site", "model", "level", "tag"), "--slice-by site,level"),
 }

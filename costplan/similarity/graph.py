@@ -33,6 +33,7 @@ APPROXIMATE_ABOVE = 200_000
 """Texts of one scope from which on `approximate` stops to compare each with each."""
 _ROUNDING = 2.0**-24  # half the distance from 1 to the next float32
 _WIDE = 4  # columns of a tile per row of it
+_SKETCH_FROM_TILES = 100  # making a sketch takes as long as the products of some 50 tiles
 _CHUNK = 2_048
 _BATCH = 4_096
 _MOST_EACH = 2_048  # neighbours asked of an index at once
@@ -102,7 +103,7 @@ def neighbours(
     lengths = _lengths(vectors, scope, least)
     order, ends = _comparable(lengths, scope)
     with closing(_compared(vectors, lengths, order, ends, least, tile)) as found:
-        return _graph(found, len(vectors), least, most_pairs)
+        return _graph(_gathered(found, len(vectors), least, most_pairs), len(vectors), least)
 
 
 def rescored(graph: Graph, vectors: Vectors, least: float) -> Graph:
@@ -119,7 +120,7 @@ def rescored(graph: Graph, vectors: Vectors, least: float) -> Graph:
     first, second = np.repeat(np.arange(graph.texts), np.diff(graph.offsets)), graph.neighbour.astype(np.int64)
     once = first < second
     found = _near(vectors, lengths, least, first[once], second[once])
-    return _graph([found], graph.texts, least, len(graph.neighbour))
+    return _graph(found, graph.texts, least)
 
 
 def approximate(
@@ -133,6 +134,24 @@ def approximate(
     seed: int = 0,
     most_pairs: int = MOST_PAIRS,
 ) -> tuple[Graph, Audit]:
+    """Graph of the pairs of `close_pairs`."""
+    found, audit = close_pairs(
+        vectors, scope, least, above=above, each=each, sampled=sampled, seed=seed, most_pairs=most_pairs
+    )
+    return _graph(found, len(vectors), least), audit
+
+
+def close_pairs(
+    vectors: Vectors,
+    scope: NDArray[np.uint64],
+    least: float = 0.80,
+    *,
+    above: int = APPROXIMATE_ABOVE,
+    each: int = 16,
+    sampled: int = 2_000,
+    seed: int = 0,
+    most_pairs: int = MOST_PAIRS,
+) -> tuple[Pairs, Audit]:
     """Like `neighbours`, but in scopes of more than `above` texts the `each` nearest per text are looked up.
 
     They come from an HNSW index (Malkov and Yashunin 2016) of usearch with 16-bit numbers; a text whose nearest are all
@@ -151,8 +170,8 @@ def approximate(
     kept = np.repeat(sizes <= above, sizes)
     looked_up = (_near(vectors, lengths, least, *_looked_up(vectors, texts, least, each)) for texts in large)
     with closing(_compared(vectors, lengths, order[kept], np.cumsum(sizes[sizes <= above]), least, TILE)) as found:
-        graph = _graph(chain(looked_up, found), len(vectors), least, most_pairs)
-    return graph, _audit(graph, vectors, lengths, large, sampled, seed)
+        pairs = _gathered(chain(looked_up, found), len(vectors), least, most_pairs)
+    return pairs, _audit(pairs, vectors, lengths, large, least, sampled, seed)
 
 
 def _lengths(vectors: Vectors, scope: NDArray[Any], least: float) -> Lengths:
@@ -178,24 +197,29 @@ def _compared(
     vectors: Vectors, lengths: Lengths, order: Numbers, ends: Numbers, least: float, tile: int
 ) -> Generator[Pairs, None, None]:
     """Every pair of one scope with a cosine of at least `least`."""
+    from threadpoolctl import threadpool_limits  # pyright: ignore[reportUnknownVariableType]
+
     if not len(order):
         return
-    wide = int(np.diff(ends, prepend=0).max()) > _WIDE * tile
-    sketch = _sketch(vectors, order, least) if wide else vectors[order]
-    # an inner product in float32 is off by at most about d half-units (Higham 2002, section 3.1)
-    slack = 1.1 * (sketch.shape[1] + 8) * _ROUNDING + float(np.abs(lengths[order] ** 2 - 1).max())
+    limit: Any = threadpool_limits(1, "blas")  # a BLAS's own threads wait for each other too often
+    with limit:
+        sizes = np.diff(ends, prepend=0).astype(np.float64)
+        many = (sizes**2).sum() / 2 >= _SKETCH_FROM_TILES * _WIDE * tile**2
+        sketch = _sketch(vectors, order, least) if many else vectors[order]
+        # an inner product in float32 is off by at most about d half-units (Higham 2002, section 3.1)
+        slack = 1.1 * (sketch.shape[1] + 8) * _ROUNDING + float(np.abs(lengths[order] ** 2 - 1).max())
 
-    def pairs(tile: Tile) -> Pairs:
-        top, bottom, left, right, mixed = tile
-        near = sketch[top:bottom] @ sketch[left:right].T >= least - slack
-        first, second = np.divmod(np.flatnonzero(near), right - left)
-        first, second = first + top, second + left
-        keep = first < second
-        if mixed:
-            keep &= np.searchsorted(ends, first, "right") == np.searchsorted(ends, second, "right")
-        return _near(vectors, lengths, least, order[first[keep]], order[second[keep]])
+        def pairs(tile: Tile) -> Pairs:
+            top, bottom, left, right, mixed = tile
+            near = sketch[top:bottom] @ sketch[left:right].T >= least - slack
+            first, second = np.divmod(np.flatnonzero(near), right - left)
+            first, second = first + top, second + left
+            keep = first < second
+            if mixed:
+                keep &= np.searchsorted(ends, first, "right") == np.searchsorted(ends, second, "right")
+            return _near(vectors, lengths, least, order[first[keep]], order[second[keep]])
 
-    yield from _side_by_side(pairs, _tiles(ends, tile))
+        yield from _side_by_side(pairs, _tiles(ends, tile))
 
 
 def _tiles(ends: Numbers, tile: int) -> Iterator[Tile]:
@@ -211,12 +235,9 @@ def _tiles(ends: Numbers, tile: int) -> Iterator[Tile]:
 
 
 def _side_by_side(call: Callable[[Tile], Pairs], tiles: Iterator[Tile]) -> Iterator[Pairs]:
-    """Results in the order of the tiles, a thread per core; a BLAS's own threads wait for each other too often."""
-    from threadpoolctl import threadpool_limits  # pyright: ignore[reportUnknownVariableType]
-
+    """Results in the order of the tiles, a thread per core."""
     cores = os.cpu_count() or 1
-    limit: Any = threadpool_limits(1, "blas")
-    with limit, ThreadPoolExecutor(cores) as pool:
+    with ThreadPoolExecutor(cores) as pool:
         ahead: deque[Future[Pairs]] = deque()
         for tile in tiles:
             ahead.append(pool.submit(call, tile))
@@ -270,7 +291,8 @@ def _near(vectors: Vectors, lengths: Lengths, least: float, first: Numbers, seco
     return first[near].astype(np.int32), second[near].astype(np.int32), cosine[near]
 
 
-def _graph(found: Iterable[Pairs], texts: int, least: float, most_pairs: int) -> Graph:
+def _gathered(found: Iterable[Pairs], texts: int, least: float, most_pairs: int) -> Pairs:
+    """All of them in one; in no order that means anything."""
     kept: list[Pairs] = [(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float32))]
     count = 0
     for pairs in found:
@@ -282,7 +304,11 @@ def _graph(found: Iterable[Pairs], texts: int, least: float, most_pairs: int) ->
                 hint="start from a higher least cosine: prompts from one long template are all near each other",
             )
     first, second, cosine = (np.concatenate(each) for each in zip(*kept, strict=True))
-    kept.clear()
+    return first, second, cosine
+
+
+def _graph(pairs: Pairs, texts: int, least: float) -> Graph:
+    first, second, cosine = pairs
     row, neighbour = np.concatenate([first, second]), np.concatenate([second, first])
     cosine = np.concatenate([cosine, cosine])
     order = np.lexsort((neighbour, -cosine, row))
@@ -328,17 +354,19 @@ def _looked_up(vectors: Vectors, texts: Numbers, least: float, each: int) -> tup
     return texts[first], texts[second]
 
 
-def _audit(graph: Graph, vectors: Vectors, lengths: Lengths, large: list[Numbers], sampled: int, seed: int) -> Audit:
-    """Edges of sampled texts of the large scopes against all their true edges; a graph's edges are always true ones."""
+def _audit(
+    pairs: Pairs, vectors: Vectors, lengths: Lengths, large: list[Numbers], least: float, sampled: int, seed: int
+) -> Audit:
+    """Pairs of sampled texts of the large scopes against all their true ones; those that were found are true."""
     if not large:
         return Audit(0, 1.0, 1.0, 1.0)
     members, sizes = np.concatenate(large), [len(texts) for texts in large]
     drawn = np.sort(np.random.default_rng(seed).choice(len(members), min(sampled, len(members)), replace=False))
     parts = np.split(members[drawn], np.searchsorted(drawn, np.cumsum(sizes)[:-1]))
     true = np.concatenate([
-        _true_edges(part, texts, vectors, lengths, graph.least) for part, texts in zip(parts, large, strict=True)
+        _true_edges(part, texts, vectors, lengths, least) for part, texts in zip(parts, large, strict=True)
     ])  # fmt: skip
-    found = np.diff(graph.offsets)[members[drawn]]
+    found = np.bincount(np.concatenate(pairs[:2]), minlength=len(vectors))[members[drawn]]
     return _recall(len(drawn), float(found.sum()), true.astype(np.float64))
 
 

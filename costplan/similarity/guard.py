@@ -6,14 +6,16 @@ know English only: of other texts nothing but the numbers is compared (`numbers_
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from xxhash import xxh3_64_intdigest
 
 from costplan.similarity import forms
-from costplan.similarity.features import Features, features_of, language_of
+from costplan.similarity.features import Features, features_of, language_of, numbers_of
 from costplan.similarity.forms import misspelt, opposites, token
 from costplan.similarity.graph import Graph
 
@@ -42,6 +44,8 @@ _OPEN = frozenset(("how", "what"))
 _LIGHT = frozenset(("get", "use", "make"))
 _SYMMETRIC = frozenset(("and", "or", "vs", "versus", "with", "nor", "between", "+", "*", "×", "plus", "times"))
 _ONE_WAY = frozenset(map(token, ("replace", "substitute", "swap", "divide", "subtract")))
+_HELD = 20_000
+"""Texts of which more than the numbers is kept, some 10 kB each."""
 _MOVED = 200
 """Longer stretches of words in another order are taken for another text."""
 _SLIPS = 6
@@ -66,24 +70,41 @@ def objection(a: str, b: str) -> int:
 
 
 def guarded(graph: Graph, texts: Sequence[str]) -> NDArray[np.uint8]:
-    """(E,) for each edge of the graph what `objection` says of its two texts.
-
-    About 0.1-0.2 ms per text of 12 words and 0.02 ms per pair (a shared x86 core); on the pairs of Banking77 above
-    0.78, with what their texts cost, 22,000 pairs/s. A pair is looked at once for both directions.
-    """
+    """(E,) for each edge of the graph what `objection` says of its two texts; a pair is looked at once."""
     source = np.repeat(np.arange(graph.texts, dtype=np.int64), np.diff(graph.offsets))
     target = graph.neighbour.astype(np.int64)
     pair = np.minimum(source, target) * graph.texts + np.maximum(source, target)
     distinct, edge = np.unique(pair, return_inverse=True)
-    read: dict[int, Features] = {}
-    found = np.zeros(len(distinct), np.uint8)
-    for at, both in enumerate(distinct):
-        low, high = divmod(int(both), graph.texts)
-        for side in (low, high):
-            if side not in read:
-                read[side] = features_of(texts[side])
-        found[at] = _objection(read[low], read[high])
+    first, second = np.divmod(distinct, graph.texts)
+    used, place = np.unique(np.concatenate([first, second]), return_inverse=True)
+    numbers = number_keys(texts[int(text)] for text in used)[place]
+    same = numbers[: len(first)] == numbers[len(first) :]
+    found = np.full(len(first), NUMBER, np.uint8)
+    found[same] = objections(first[same], second[same], texts)
     return found[edge]
+
+
+def number_keys(texts: Iterable[str]) -> NDArray[np.uint64]:
+    """(n,) keys of the numbers that texts hold: of texts whose keys differ, `objection` says NUMBER.
+
+    Some ten times as fast as all else; of texts made from one template, most differ in this.
+    """
+    keys = [xxh3_64_intdigest("\x1f".join(sorted(numbers_of(text))).encode()) for text in texts]
+    return np.array(keys, np.uint64)
+
+
+def objections(first: NDArray[np.int64], second: NDArray[np.int64], texts: Sequence[str]) -> NDArray[np.uint8]:
+    """(P,) what `objection` says of pairs of texts, by their numbers.
+
+    About 0.2 ms for a text of 50 words and 0.01 ms for a pair (a shared x86 core).
+    """
+
+    @lru_cache(_HELD)
+    def read(text: int) -> Features:
+        return features_of(texts[text])
+
+    pairs = zip(first.tolist(), second.tolist(), strict=True)
+    return np.array([_objection(read(a), read(b)) for a, b in pairs], np.uint8)
 
 
 def _objection(a: Features, b: Features) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from costplan.levers import LADDER, N_SETS
-from costplan.levers.sets import AUTOMATIC_PREFIX, BATCH_MARKED, BATCH_REST, MARKED_PREFIX, RESPELLED, RESPONSE
+from costplan.levers.states import AUTOMATIC_PREFIX, BATCH_MARKED, BATCH_REST, MARKED_PREFIX, RESPELLED, RESPONSE
 from tests.levers.logs import FILLER, Seen, analyzed, call, claude, random_log
 
 DEMO = Path(__file__).resolve().parents[2] / "traces" / "demo.jsonl.gz"
@@ -25,20 +25,22 @@ def nanos(usd: float | None) -> int:
 
 def changed_by(seen: Seen, lever: int) -> set[str]:
     """Call sites whose cost the lever changes, whatever else is done."""
-    by_site = seen.ladder.by_site
+    columns, by_site = seen.ladder.columns, seen.ladder.by_site
     having = [mask for mask in range(N_SETS) if mask >> lever & 1]
-    changed = np.any([by_site.column(mask) != by_site.column(mask ^ 1 << lever) for mask in having], axis=0)
+    changed = np.any(
+        [by_site.column(columns[mask]) != by_site.column(columns[mask ^ 1 << lever]) for mask in having], axis=0
+    )
     return {seen.sums["labels"][key] for key in by_site.keys[changed].tolist()}
 
 
 def test_no_lever_at_all_costs_what_the_log_costs_to_the_nano_dollar(demo: Seen):
-    assert demo.ladder.totals()[0] == nanos(demo.plan.baseline.cost_usd_price_date.value)
+    assert demo.ladder.totals[0] == nanos(demo.plan.baseline.cost_usd_price_date.value)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_lever_at_all_costs_what_a_random_log_costs(tmp_path: Path, seed: int):
     seen = analyzed(tmp_path, random_log(seed))
-    assert seen.ladder.totals()[0] == nanos(seen.plan.baseline.cost_usd_price_date.value)
+    assert seen.ladder.totals[0] == nanos(seen.plan.baseline.cost_usd_price_date.value)
 
 
 ODD_PRICES = """
@@ -53,14 +55,14 @@ def test_no_lever_at_all_costs_the_same_at_odd_prices_and_of_a_sample(tmp_path: 
     prices.write_text(ODD_PRICES)
     for seed in SEEDS:
         seen = analyzed(tmp_path, random_log(seed, sample_weight=3.3), prices=prices)
-        assert seen.ladder.totals()[0] == nanos(seen.plan.baseline.cost_usd_price_date.value)
+        assert seen.ladder.totals[0] == nanos(seen.plan.baseline.cost_usd_price_date.value)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_hours_and_call_sites_hold_the_same_money(tmp_path: Path, seed: int):
     ladder = analyzed(tmp_path, random_log(seed)).ladder
     assert (ladder.by_hour.sums.sum(axis=0) == ladder.by_site.sums.sum(axis=0)).all()
-    assert ladder.by_hour.sums.shape[1] == N_SETS
+    assert set(ladder.columns.tolist()) == set(range(ladder.by_hour.sums.shape[1]))
 
 
 def test_hours_and_call_sites_of_the_demo_hold_the_same_money(demo: Seen):
@@ -107,7 +109,7 @@ def test_where_nothing_is_shared_a_lever_touches_only_its_own_calls(tmp_path: Pa
 def test_only_literal_repeats_are_defensible_and_respelled_ones_need_a_test(tmp_path: Path):
     """One question, its literal repeat and one in capitals; 9,150 nano-dollars each (see tiny)."""
     seen = analyzed(tmp_path, [call(0), call(60), call(120, "WHERE DO I RETURN A BOOK?")], month_requests=3)
-    totals = seen.ladder.totals()
+    totals = seen.ladder.totals
     keep = 5  # what keeping an answer of 8 tokens for an hour costs, rounded
     assert totals[0] - totals[1 << RESPONSE] == pytest.approx(9_150, abs=9 + 2 * keep)
     assert totals[1 << RESPONSE] - totals[1 << RESPELLED] == pytest.approx(9_150, abs=keep)
@@ -124,7 +126,7 @@ def test_only_literal_repeats_are_defensible_and_respelled_ones_need_a_test(tmp_
 def test_the_batch_tier_halves_a_call_by_hand(tmp_path: Path):
     """gpt-4o-mini: 1000 x $0.15 + 100 x $0.60 per million = 210,000 nano-dollars, 105,000 in a batch."""
     seen = analyzed(tmp_path, [call(0, tokens=(1000, 100), tags=["batchable"])])
-    totals = seen.ladder.totals()
+    totals = seen.ladder.totals
     assert (totals[0], totals[1 << BATCH_MARKED], totals[1 << BATCH_REST]) == (210_000, 105_000, 210_000)
 
 
@@ -138,7 +140,7 @@ def test_marked_prefixes_by_hand(tmp_path: Path):
     system = FILLER * 60
     log = [claude(60 * n, [f"Question {n}?"], system=system, tokens=(1510, 10)) for n in range(3)]
     seen = analyzed(tmp_path, log)
-    totals = seen.ladder.totals()
+    totals = seen.ladder.totals
     assert totals[0] == 14_040_000
     saved = totals[0] - totals[1 << MARKED_PREFIX]
     assert saved % 4650 == 0 and 1450 <= saved / 4650 <= 1510
@@ -149,7 +151,7 @@ def test_marks_that_never_pay_back_their_premium_are_not_set(tmp_path: Path):
     system = FILLER * 60
     log = [claude(3600 * n, [f"Question {n}?"], system=system, tokens=(1510, 10)) for n in range(3)]
     seen = analyzed(tmp_path, log)
-    totals = seen.ladder.totals()
+    totals = seen.ladder.totals
     assert totals[1 << MARKED_PREFIX] == totals[0]
     [rung] = [rung for rung in seen.plan.ladder if rung.lever == "prompt_cache"]
     assert rung.saving_share == 0 and "prompt_cache_marked" not in seen.plan.after.defensible.levers
@@ -164,8 +166,8 @@ def test_asking_a_cache_that_never_hits_costs_money_and_is_not_counted(tmp_path:
 
 
 def test_a_row_that_stands_for_two_calls_costs_twice_as_much_under_every_lever(tmp_path: Path):
-    once = np.array(analyzed(tmp_path, random_log(1)).ladder.totals())
-    twice = np.array(analyzed(tmp_path, random_log(1, sample_weight=2.0)).ladder.totals())
+    once = np.array(analyzed(tmp_path, random_log(1)).ladder.totals)
+    twice = np.array(analyzed(tmp_path, random_log(1, sample_weight=2.0)).ladder.totals)
     assert np.abs(twice - 2 * once).max() <= 60
 
 
@@ -180,7 +182,7 @@ def test_a_hit_that_the_cache_serves_no_longer_warms_the_prompt_cache(tmp_path: 
     log.append(call(450, "Another?", system=system, tokens=(1510, 10), feature="s450"))
     seen = analyzed(tmp_path, log)
     last = seen.named("s450")
-    column = seen.ladder.by_site.sums[last]
+    column = seen.ladder.by_site.sums[last][seen.ladder.columns]
     automatic, both = 1 << AUTOMATIC_PREFIX, 1 << AUTOMATIC_PREFIX | 1 << RESPONSE
     assert column[automatic] < column[0]
     assert column[both] > column[0] - 10 and LADDER[AUTOMATIC_PREFIX] == "prompt_cache_automatic"
