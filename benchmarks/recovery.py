@@ -21,9 +21,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from costplan.scenario import find_scenario, read_scenario
+
 SCENARIOS = ("support-desk", "agent-fleet", "document-search", "batch-pipeline", "chat-app")
 CEILINGS = ("response_cache.semantic",)
 """Planted as what a lever without any fault would save: found is covered where it does not go beyond."""
+MAX_LOSS = 0.05
 MONTH_DAYS = 730 / 24
 # (lever of the rung, word in its label, truth)
 COUNTERPARTS = (
@@ -31,8 +34,8 @@ COUNTERPARTS = (
     ("response_cache", "respelled", "response_cache.respelled"),
     ("response_cache", "semantic", "response_cache.semantic"),
     ("response_cache", "similar", "response_cache.semantic"),
-    ("compression", "", "compression"),
-    ("routing", "", "routing.easy"),
+    ("compression", "lossless", "compression"),
+    ("routing", "verified sites", "routing.site"),
     ("prompt_cache", "mark", "prompt_cache.marked"),
     ("prompt_cache", "warm", "prompt_cache.automatic"),
     ("batch", "marked", "batch"),
@@ -105,7 +108,15 @@ def recover(scenario: str, seed: int, requests: int | None = None) -> list[Findi
         many = ["--requests", str(requests)] if requests else []
         _costplan("generate", scenario, "-o", str(log), "--seed", str(seed), "--truth", str(truth_file), *many)
         truth = json.loads(truth_file.read_bytes())
-        setting = ["--price-date", truth["price_date"], "--ttl", f"{truth['cache_ttl_s']:g}s"]
+        setting = ["--price-date", truth["price_date"], "--ttl", f"{truth['cache_ttl_s']:g}s", "--semantic", "on"]
+        told = read_scenario(find_scenario(scenario))
+        cheaper = {call.name: call for call in told.calls if call.cheaper}
+        if cheaper:
+            quality = Path(folder) / "quality.jsonl"
+            quality.write_text("".join(_scores(call, truth["routing"][name]["all"]) for name, call in cheaper.items()))
+            ratio = next(iter(cheaper.values())).cheaper.output_ratio.value
+            setting += ["--quality", str(quality), "--output-ratio", f"{ratio}:{ratio}:{ratio}"]
+            truth["levers"]["routing.site"] = _routed_sites(truth)
         _costplan("analyze", str(log), "--json", str(plan_file), *setting)
         return compare(truth, json.loads(plan_file.read_bytes()))
 
@@ -147,6 +158,25 @@ def _costplan(*arguments: str) -> None:
         raise SystemExit(f"costplan {' '.join(arguments)}: {ran.stderr}")
 
 
+def _scores(call: Any, planted: dict[str, Any]) -> str:
+    """Two rows of a quality file: what both models were planted to answer well."""
+    models = {call.model: planted["good_share"], call.cheaper.model: planted["cheap_good_share"]}
+    rows = (
+        {"call_site": call.name, "model": m, "score": score, "n": planted["requests"]} for m, score in models.items()
+    )
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def _routed_sites(truth: dict[str, Any]) -> dict[str, Any]:
+    """What the call sites save that lose at most MAX_LOSS by their planted quality."""
+    easy = [
+        name for name, parts in truth["routing"].items()
+        if parts["all"]["good_share"] - parts["all"]["cheap_good_share"] <= MAX_LOSS
+    ]  # fmt: skip
+    usd = sum(truth["levers"]["routing.all"]["by_call"][name] for name in easy)
+    return {"by_day": [usd / truth["days"]] * truth["days"]}
+
+
 def compare(truth: dict[str, Any], plan: dict[str, Any]) -> list[Finding]:
     """Every rung of the plan that has a counterpart in the truth, by itself."""
     found: list[Finding] = []
@@ -154,10 +184,14 @@ def compare(truth: dict[str, Any], plan: dict[str, Any]) -> list[Finding]:
         name = counterpart(rung["lever"], rung["label"])
         if name is None or name not in truth["levers"]:
             continue
-        estimate = rung["standalone_usd_month"]
+        estimate, part = rung["standalone_usd_month"], 1.0
+        removed = rung["evidence"].get("by_rung", {})
+        if "reformat" in removed:  # tables are nobody's padding: only what stays JSON has a counterpart
+            part = removed["exact"] / max(1, sum(removed.values()))
+        value, low, high = (None if estimate[end] is None else part * estimate[end] for end in ("value", "low", "high"))
         found.append(Finding(
             scenario=truth["scenario"], seed=truth["seed"], lever=name, planted=month(truth["levers"][name]["by_day"]),
-            value=estimate["value"], low=estimate["low"], high=estimate["high"], level=estimate["level"],
+            value=value, low=low, high=high, level=estimate["level"],
         ))  # fmt: skip
     return found
 

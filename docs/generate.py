@@ -179,7 +179,9 @@ def shipped_scenarios() -> str:
 def planted() -> str:
     """What generate says of a log."""
     with tempfile.TemporaryDirectory() as folder:
-        shown = run("generate", "support-desk", "-o", f"{folder}/log.jsonl", "-q").replace(f"{folder}/", "")
+        shown = run("generate", "support-desk", "-o", f"{folder}/log.jsonl", "--requests", "2000", "-q").replace(
+            f"{folder}/", ""
+        )
     return f"```text\n{shown.rstrip()}\n```"
 
 

@@ -64,8 +64,8 @@ class Truth:
         self._static = {model: Prefixes(rate.cache, model) for model, rate in rates.items() if rate.cache}
         self._marks: dict[tuple[str, str], Saved] = {}
         """By call and place of the marks: what marked prefixes save."""
-        self._routed: dict[str, list[int]] = {}
-        """By call: requests, good answers, good answers of the cheaper model, of those that are easy enough."""
+        self._routed: dict[str, dict[str, list[int]]] = {}
+        """By call, `all` and `easy`: requests, good answers, good answers of the cheaper model."""
 
     def could_read(self, call: Call) -> int:
         """Prompt tokens that the provider could have read by itself: to be asked once, for every call in order."""
@@ -138,10 +138,9 @@ class Truth:
         answer = call.output_tokens * cheaper.output_ratio.value
         cheap = self._rates[cheaper.model].usd(call.input_tokens, call.cached_tokens, 0, answer)
         known |= {"cheap_good": call.cheap_good, "cheap_usd": cheap}
-        self._add("routing.all", call, usd - cheap)
-        if level <= self._scenario.log.easy_level:
-            self._add("routing.easy", call, usd - cheap)
-            sums = self._routed.setdefault(call.site.spec.name, [0, 0, 0])
+        for part in ("all", "easy") if level <= self._scenario.log.easy_level else ("all",):
+            self._add(f"routing.{part}", call, usd - cheap)
+            sums = self._routed.setdefault(call.site.spec.name, {}).setdefault(part, [0, 0, 0])
             for at, one in enumerate((1, call.good, call.cheap_good)):
                 sums[at] += one
 
@@ -195,8 +194,11 @@ class Truth:
             "baseline": baseline.told(days), "levers": levers,
             "semantic_cache": self._semantic(traps),
             "routing": {
-                name: {"easy_requests": n, "good_share": good / n, "cheap_good_share": cheap / n}
-                for name, (n, good, cheap) in sorted(self._routed.items())
+                name: {
+                    part: {"requests": n, "good_share": good / n, "cheap_good_share": cheap / n}
+                    for part, (n, good, cheap) in sorted(parts.items())
+                }
+                for name, parts in sorted(self._routed.items())
             },
         }  # fmt: skip
 

@@ -164,7 +164,7 @@ def test_easy_calls_cost_the_cheaper_model_s_price(shop: Generated) -> None:
         usd(line, prices(shop, line)) - usd(line, cheap, answer=0.8 * line["response"]["usage"]["completion_tokens"])
         for line in easy
     )
-    told, quality = shop.truth["levers"]["routing.easy"], shop.truth["routing"]["widget"]
+    told, quality = shop.truth["levers"]["routing.easy"], shop.truth["routing"]["widget"]["easy"]
     assert (told["requests"], told["usd"]) == (len(easy), pytest.approx(saved, abs=1e-6))
     # planted: 0.9 and 0.8 or 0.9; three standard errors of some 300 draws
     assert abs(quality["good_share"] - 0.9) < 0.06 and abs(quality["cheap_good_share"] - 0.87) < 0.07
