@@ -160,10 +160,10 @@ def test_a_grader_that_keeps_failing_ends_the_run(tmp_path: Path, monkeypatch: p
     tasks = [{"id": n, "stratum": "s", "prompt": "?", "grader": "command"} for n in range(9)]
     file = lines(tmp_path / "tasks.jsonl", tasks)
     answers = lines(tmp_path / "a.jsonl", [{"id": n, "output": "x"} for n in range(9)])
-    program = f'"{sys.executable}" -c "print(2)"'
+    program = f'"{sys.executable}" -c "print({{}})"'
     with pytest.raises(CostplanError, match="a.jsonl:3: grading failed 3 times, here: grader's score"):
-        gate(answers, answers, tasks=file, grader_command=program)
-    assert only(gate(answers, answers, tasks=file, grader_command=program.replace("2", "0.5")).strata).base_score == 0.5
+        gate(answers, answers, tasks=file, grader_command=program.format(2))
+    assert only(gate(answers, answers, tasks=file, grader_command=program.format(0.5)).strata).base_score == 0.5
 
 
 # --- money ---
