@@ -1,6 +1,8 @@
 """Logs in, plan out: the hand computation of the shipped sample, the identities of the demo, and awkward logs."""
 
+import gzip
 import json
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from costplan.report import facts
 from costplan.results import Estimate, Plan, Rung, plan_from_json, to_json
 from costplan.settings import AnalyzeSettings, resolve
 from tests.levers.logs import FILLER, Seen, analyzed, call, claude, random_log
+from tests.test_cli import Run
 
 TRACES = Path(__file__).resolve().parents[1] / "traces"
 
@@ -361,3 +364,19 @@ def test_an_assumed_model_prices_only_what_names_none(tmp_path: Path):
     flat = analyze([str(log)], settings, origins)
     assert flat.ingest.priced == 2
     assert flat.baseline.cost_usd.value == pytest.approx(2 * (1000 * 0.15e-6 + 100 * 0.60e-6), abs=1e-12)
+
+
+def test_the_prompt_cache_loses_what_the_log_without_its_repeats_loses(demo: Seen, run: Run, tmp_path: Path):
+    """The calls that `cache --hits` lists as exact are taken out of the file: to the nano-dollar the same rung."""
+    log, hits, thin = TRACES / "demo.jsonl.gz", tmp_path / "hits.jsonl", tmp_path / "thin.jsonl"
+    assert run("cache", str(log), "--ttl", "1h", "--threshold", "0.9", "--hits", str(hits)).code == 0
+    answered = {row["request_id"] for row in map(json.loads, hits.open(encoding="utf-8")) if row["kind"] == "exact"}
+    with gzip.open(log, "rt", encoding="utf-8") as lines:
+        left = [line for line in lines if answered.isdisjoint(re.findall(r"chatcmpl-\w+", line))]
+    thin.write_text("".join(left), "utf-8")
+    after = analyzed(tmp_path, thin)
+    alone, marginal, direct = (
+        cost(seen, *before) - cost(seen, *before, "prompt_cache_marked")
+        for seen, before in ((demo, ()), (demo, ("response_cache",)), (after, ()))
+    )
+    assert marginal == direct < 0.9 * alone
