@@ -17,8 +17,9 @@ from costplan.report import facts
 from costplan.results import Estimate, Plan, Rung, plan_from_json, to_json
 from costplan.settings import AnalyzeSettings, resolve
 from tests.levers.logs import FILLER, Seen, analyzed, call, claude, random_log
-from tests.test_cli import Run
+from tests.test_cli import Run, run
 
+__all__ = ["run"]
 TRACES = Path(__file__).resolve().parents[1] / "traces"
 
 
