@@ -370,10 +370,11 @@ def test_an_assumed_model_prices_only_what_names_none(tmp_path: Path):
 def test_the_prompt_cache_loses_what_the_log_without_its_repeats_loses(demo: Seen, run: Run, tmp_path: Path):
     """The calls that `cache --hits` lists as exact are taken out of the file: to the nano-dollar the same rung."""
     log, hits, thin = TRACES / "demo.jsonl.gz", tmp_path / "hits.jsonl", tmp_path / "thin.jsonl"
-    assert run("cache", str(log), "--ttl", "1h", "--threshold", "0.9", "--hits", str(hits)).code == 0
-    answered = {row["request_id"] for row in map(json.loads, hits.open(encoding="utf-8")) if row["kind"] == "exact"}
+    assert run("cache", str(log), "--ttl", "1h", "--hits", str(hits)).code == 0
+    rows = [json.loads(line) for line in hits.read_text("utf-8").splitlines()]
+    answered = {row["request_id"] for row in rows if row["kind"] == "exact"}
     with gzip.open(log, "rt", encoding="utf-8") as lines:
-        left = [line for line in lines if answered.isdisjoint(re.findall(r"chatcmpl-\w+", line))]
+        left = [line for line in lines if answered.isdisjoint(re.findall(r"(?:chatcmpl-|msg_)\w+", line))]
     thin.write_text("".join(left), "utf-8")
     after = analyzed(tmp_path, thin)
     alone, marginal, direct = (
