@@ -47,7 +47,7 @@ from costplan.kinds import price_kinds, with_model
 from costplan.levers.alike import asked_of, company_of, keep_texts, pairs_of
 from costplan.levers.ceiling import NewJob, write_new
 from costplan.levers.evidence import cache_grid, evidence_of
-from costplan.levers.latency import latency_of
+from costplan.levers.latency import Moves, latency_of
 from costplan.levers.prompt_cache import by_block_capacity, policies_of
 from costplan.levers.response_cache import (
     CacheSetting,
@@ -60,7 +60,7 @@ from costplan.levers.response_cache import (
 from costplan.levers.rungs import Ladder, after_of, opportunities_of, rungs_of
 from costplan.levers.semantic import Semantic, none_of, simulate_semantic
 from costplan.levers.spill import SpillJob, price_and_spill
-from costplan.levers.states import RESPONSE
+from costplan.levers.states import RESPONSE, VERIFIED
 from costplan.month import Month, month_of, trusted
 from costplan.prices import PriceKey
 from costplan.results import Plan
@@ -117,9 +117,11 @@ def analyze(
         margin = margin_of(summary, baseline, revenue) if revenue is not None else None
         retries = sum(part.retries for part in replays.replayed)
         books = books_of(log, summary, tables, retries, partial=settings.head is not None)
+        verified = VERIFIED in told.defensible
+        moves = Moves(cache.moved, summary.groups["pace"], settings.output_ratio[1]) if verified else None
         latency = latency_of(
-            summary.groups, cache.answered, cached=RESPONSE in told.defensible, partial=settings.head is not None,
-            sampled=volume.weight > 1,
+            summary.groups, cache.answered, moves, cached=RESPONSE in told.defensible,
+            partial=settings.head is not None, sampled=volume.weight > 1, seen=summary.groups["first_token"],
         )  # fmt: skip
         accepted = None if cheaper is None else cheaper.accepted
         units = unit_economics_of(summary, tables, replays.sessions, volume, margin, accepted)

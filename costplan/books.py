@@ -12,7 +12,8 @@ from costplan.errors import CostplanError
 from costplan.ingest.log import Log
 from costplan.levers import LADDER
 from costplan.levers.alike import LONG_CHARS, THRESHOLD
-from costplan.levers.latency import LOOKUP_ORIGIN, LOOKUP_S
+from costplan.levers.bins import LOOKUP_S
+from costplan.levers.latency import LOOKUP_ORIGIN
 from costplan.levers.response_cache import LOOKUP_USD, STORE_USD_PER_GB_HOUR
 from costplan.levers.semantic import CPU_USD_PER_HOUR
 from costplan.prices import RateTable, nearest

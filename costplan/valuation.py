@@ -19,10 +19,10 @@ from costplan.ingest.shorten import NO_EDIT, RemovedJob, removed, removed_joined
 from costplan.keyed import merged
 from costplan.kinds import batch_key_of
 from costplan.levers.accepted import accepted_of
+from costplan.levers.bins import all_counted
 from costplan.levers.compression import Shorter
 from costplan.levers.evidence import CacheFacts, PrefixFacts, first_break_of
 from costplan.levers.families import FamilyJob, value_families
-from costplan.levers.latency import all_counted
 from costplan.levers.prompt_cache import policies_of
 from costplan.levers.response_cache import (
     CacheSetting,
@@ -189,6 +189,7 @@ def value(run: Run, acting: Acting, tables: Tables, price_day: int | None) -> tu
         capacities=capacities,
         price=price,
         answered=all_counted([part.answered for part in by_rows]),
+        moved=merged([part.moved for part in by_rows]),
         semantic=acting.semantic,
     )
     prefix = PrefixFacts(

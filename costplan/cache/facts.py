@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from costplan.cache.frontier import kinds, run, running_nanos
 from costplan.cache.near import Near
 from costplan.cache.read import Ints, Requests
-from costplan.levers.latency import LOOKUP_S
+from costplan.levers.bins import LOOKUP_S
 from costplan.results.cache import ClusterRow, Growth, LatencyEffect, ScopeRow, SiteRow
 from costplan.similarity import growth as growing
 from costplan.similarity.embed import Vectors

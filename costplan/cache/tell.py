@@ -5,7 +5,8 @@ from costplan.cache.near import Near
 from costplan.cache.read import Requests
 from costplan.cache.wrong import Evidence
 from costplan.levers.alike import LONG_CHARS
-from costplan.levers.latency import LOOKUP_ORIGIN, LOOKUP_S
+from costplan.levers.bins import LOOKUP_S
+from costplan.levers.latency import LOOKUP_ORIGIN
 from costplan.levers.response_cache import LOOKUP_USD, STORE_USD_PER_GB_HOUR
 from costplan.levers.semantic import CPU_USD_PER_HOUR
 from costplan.results import Assumption

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costplan.costing import Summary
+from costplan.keyed import Keyed
 from costplan.levers import LADDER, states
 from costplan.levers.alike import THRESHOLD
+from costplan.levers.bins import Counts
 from costplan.levers.ceiling import added, median
 from costplan.levers.compression import Shorter, compression_missing, compression_of
-from costplan.levers.latency import Counts
 from costplan.levers.prompt_cache import Policies
 from costplan.levers.response_cache import CacheSetting, Replayed
 from costplan.levers.routing import Cheaper, routing_missing, routing_of
@@ -44,6 +45,8 @@ class CacheFacts:
     price: CachePrice
     answered: Counts
     """Latencies of the literal hits."""
+    moved: Keyed
+    """Calls that verified routes take to another model, but for those."""
     semantic: Semantic | None
     """None: it was not asked for."""
 

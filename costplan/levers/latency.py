@@ -1,111 +1,94 @@
-"""How long calls take, before and after the exact cache answers the literal repeats; no other lever is modelled.
-
-Latencies are counted in bins of 1 %, in whole millionths of a call, so that the counts of chunks add up exactly.
+"""How long calls take, before and after what is defensible: the exact cache answers literal repeats, verified routes
+take other models. The shorter prefill of a prompt cache is not modelled.
 """
 
-import math
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from costplan.keyed import Keyed, grouped, merged
-from costplan.results import Basis, Estimate, Latencies, Latency, Percentiles, exact, unknown
-from costplan.units import MICROS_PER_SECOND
+from costplan.keyed import Keyed, merged
+from costplan.levers.bins import LOOKUP_S, NO_LATENCY, Counts, known_of, percentiles, share, unknown_percentiles
+from costplan.levers.speed import at_new_pace, streaming_of
+from costplan.results import Latencies, Latency, Percentiles, exact
 
-Mask = NDArray[np.bool_]
-Counts = dict[str, Keyed]
-"""By latency, `e2e` and `ttft`: millionths of a call by bin."""
-
-LOOKUP_S = 0.015
 LOOKUP_ORIGIN = "assumed: hashing, a gateway and one round trip to a store in the same region"
-GROWTH = 1.01
-"""Of the latencies from one bin to the next; the middle of bin 0 is the time of a lookup."""
-NO_LATENCY = -1024
-"""Bin of a call whose latency is not known: below that of a microsecond."""
 MIN_COVERAGE = 0.5
 _WHAT = {"e2e": "latency", "ttft": "time to first token"}
-_COLUMNS = {"e2e": "duration_us", "ttft": "ttft_us"}
-_MILLIONTHS = 1_000_000
-_HALF_BIN = GROWTH**0.5
-_NOT_MODELLED = "routing, streaming and the shorter prefill of a prompt cache are not modelled"
 _FIRST_LOOK = "this is a first look at part of the log (--head); analyze all of it"
 _SAMPLED = "; the log is a sample, in which a cache hits less often"
 
 
-def bins_of(rows: dict[str, Any]) -> dict[str, NDArray[np.int16]]:
-    """The bin of each row's latencies."""
-    return {name: _bin(rows[column]) for name, column in _COLUMNS.items()}
+@dataclass(frozen=True, slots=True, eq=False)
+class Moves:
+    """Calls that verified routes take to another model."""
+
+    calls: Keyed
+    """As speed.moved counts them; literal repeats are not among them."""
+    pace: Keyed
+    output_ratio: float
+    """Length of its answers over today's."""
 
 
-def _bin(micros: NDArray[np.int64]) -> NDArray[np.int16]:
-    lookups = np.maximum(micros, 1) / (LOOKUP_S * MICROS_PER_SECOND)
-    return np.where(micros < 0, NO_LATENCY, np.rint(np.log(lookups) / math.log(GROWTH))).astype(np.int16)
+def latency_of(
+    calls: Counts, answered: Counts, moves: Moves | None, *, cached: bool, partial: bool, sampled: bool,
+    seen: Keyed | None = None,
+) -> Latency:  # fmt: skip
+    """Latencies of the successful calls, and of the same calls where a cache and cheaper models answer some.
 
-
-def counted(rows: dict[str, Any], these: Mask) -> Counts:
-    """Some of the rows, which have bins and weights."""
-    weight = np.rint(rows["weight"][these] * _MILLIONTHS).astype(np.int64)[:, None]
-    return {name: grouped(rows[name][these], weight) for name in _COLUMNS}
-
-
-def all_counted(parts: list[Counts]) -> Counts:
-    """The sum of several counts."""
-    return {name: merged([part[name] for part in parts]) for name in _COLUMNS}
-
-
-def latency_of(calls: Counts, answered: Counts, *, cached: bool, partial: bool, sampled: bool) -> Latency:
-    """Latencies of the successful calls, and of the same calls where a cache answers some.
-
-    `answered`: the literal hits. `cached`: the exact cache is among the defensible levers. `partial`: under --head.
+    `answered`: the literal hits. `moves`: None where no verified route is taken. `cached`: the exact cache is among the
+    defensible levers. `partial`: under --head. `seen`: speed.first_tokens.
     """
 
     def both(name: str) -> tuple[Percentiles, Percentiles]:
         missing = _FIRST_LOOK if partial else _uncovered(name, calls[name])
         if missing:
-            return _unknown(missing), _unknown(missing)
-        before = _percentiles(calls[name], "reported", f"as logged, in bins of 1 %{_covered(name, calls[name])}")
+            return unknown_percentiles(missing), unknown_percentiles(missing)
+        before = percentiles(calls[name], "reported", f"as logged, in bins of 1 %{_covered(name, calls[name])}")
         missing = _no_hit(name, answered[name], cached)
-        if missing:
-            return before, _unknown(missing)
+        after = calls[name] if missing else _with_hits(calls[name], answered[name])
+        moved, routed = _routed(after, moves) if name == "e2e" else (None, "; routing is not modelled here")
+        if missing and moved is None:
+            return before, unknown_percentiles(missing)
         note = f"literal repeats answered in {1000 * LOOKUP_S:g} ms (assumed), all other calls as logged"
-        note += f"{_SAMPLED if sampled else ''}; {_NOT_MODELLED}"
-        return before, _percentiles(_with_hits(calls[name], answered[name]), "simulated", note)
+        note = f"{'no repeat is answered' if missing else note}{_SAMPLED if sampled else ''}{routed}"
+        note += "; streaming and the shorter prefill of a prompt cache are not modelled"
+        return before, percentiles(after if moved is None else moved, "simulated", note)
 
     ttft, e2e = both("ttft"), both("e2e")
     return Latency(
         before=Latencies(ttft_s=ttft[0], e2e_s=e2e[0]),
         after=Latencies(ttft_s=ttft[1], e2e_s=e2e[1]),
         lookup_s=exact(LOOKUP_S, "s", "assumed", LOOKUP_ORIGIN),
+        streaming=None if partial or seen is None else streaming_of(seen),
     )
 
 
-def _known(calls: Keyed) -> int:
-    """Millionths of a call whose latency is known."""
-    return int(calls.column(0)[calls.keys != NO_LATENCY].sum())
+def _routed(calls: Keyed, moves: Moves | None) -> tuple[Keyed | None, str]:
+    """(the calls at their new models' pace, if it is known of any that moves; what to say of it)."""
+    if moves is None or not moves.calls.sums.any():
+        return None, ""
+    found, told = at_new_pace(calls, moves.calls, moves.pace, moves.output_ratio)
+    if not told:
+        return None, "; no routed call's new model is fast or slow in this log: they keep their time"
+    return found, f"; {share(told)} of the routed calls at the pace that both models have in this log"
 
 
 def _uncovered(name: str, calls: Keyed) -> str:
     """Why the latencies of the log say too little; empty where they do not."""
-    known, total = _known(calls), int(calls.column(0).sum())
+    known, total = known_of(calls), int(calls.column(0).sum())
     if not total:
         return "no call succeeded"
     if not known:
         return f"the log carries no {_WHAT[name]}"
     if known < MIN_COVERAGE * total:
-        share = _share(known / total)
-        return f"the log carries the {_WHAT[name]} of {share} of the successful calls; half of them are needed"
+        few = share(known / total)
+        return f"the log carries the {_WHAT[name]} of {few} of the successful calls; half of them are needed"
     return ""
 
 
 def _covered(name: str, calls: Keyed) -> str:
-    known, total = _known(calls), int(calls.column(0).sum())
-    return "" if known == total else f"; {_share(known / total)} of the successful calls carry a {_WHAT[name]}"
-
-
-def _share(share: float) -> str:
-    """A share that is neither 0 nor 1 is not shown as such."""
-    return "under 0.1%" if share < 0.001 else "over 99.9%" if share > 0.999 else f"{share:.1%}"
+    known, total = known_of(calls), int(calls.column(0).sum())
+    return "" if known == total else f"; {share(known / total)} of the successful calls carry a {_WHAT[name]}"
 
 
 def _no_hit(name: str, answered: Keyed, cached: bool) -> str:
@@ -114,30 +97,11 @@ def _no_hit(name: str, answered: Keyed, cached: bool) -> str:
         return "no call is a literal hit of the response cache"
     if not cached:
         return "the exact cache is not among the defensible levers"
-    return "" if _known(answered) else f"no hit of the response cache has a {_WHAT[name]} in the log"
+    return "" if known_of(answered) else f"no hit of the response cache has a {_WHAT[name]} in the log"
 
 
 def _with_hits(calls: Keyed, answered: Keyed) -> Keyed:
     """The calls, the answered ones among them moved from their own bin to that of a lookup."""
-    hits = Keyed(np.zeros(1, answered.keys.dtype), np.array([[_known(answered)]], dtype=np.int64))
+    hits = Keyed(np.zeros(1, answered.keys.dtype), np.array([[known_of(answered)]], dtype=np.int64))
     gone = Keyed(answered.keys, -answered.sums * (answered.keys != NO_LATENCY)[:, None])
     return merged([calls, gone, hits])
-
-
-def _percentiles(calls: Keyed, basis: Basis, note: str) -> Percentiles:
-    some = calls.keys != NO_LATENCY
-    bins, upto = calls.keys[some], np.cumsum(calls.column(0)[some])
-
-    def at(percent: int) -> Estimate:
-        # the nearest rank, in whole numbers
-        rank = -(-percent * int(upto[-1]) // 100)
-        middle = LOOKUP_S * GROWTH ** int(bins[int(np.searchsorted(upto, rank))])
-        return Estimate(
-            value=middle, low=middle / _HALF_BIN, high=middle * _HALF_BIN, unit="s", basis=basis, note=note
-        )  # fmt: skip
-
-    return Percentiles(p50=at(50), p95=at(95))
-
-
-def _unknown(note: str) -> Percentiles:
-    return Percentiles(p50=unknown("s", note), p95=unknown("s", note))

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from costplan.engine import read_batch, take
 from costplan.keyed import Keyed, grouped, merged, numbered
+from costplan.levers.bins import Counts, all_counted, counted
 from costplan.levers.ceiling import Histogram, added, held_of, histogram
-from costplan.levers.latency import Counts, all_counted, counted
 from costplan.levers.semantic import VECTOR_OUTPUT_TOKENS
+from costplan.levers.speed import moved
 from costplan.levers.spill import ASKS, MARKED, MEETS, PRICED, REPORTED, REST
 from costplan.levers.states import PREFIXES, Levels
 from costplan.levers.token_cost import Money
@@ -30,6 +31,7 @@ LITERAL_HIT, RESPELLED_HIT, KEPT_HIT, SIMILAR_HIT = 1, 2, 4, 8
 what a semantic cache, which holds other answers, answers with one to the row's own prompt or to a similar one."""
 SEMANTIC_LEVEL = 3
 _HITS = 16
+NOBODY = Keyed(np.zeros(0, np.int64), np.zeros((0, 1), np.int64))
 _CLASSES = 3 * _HITS
 """Of rows that every state treats alike: by hits, and 1 = marked as able to wait, 2 = nobody visibly waits, 0 = not."""
 
@@ -100,6 +102,8 @@ class Valued:
     prefixes: Prefixes
     answered: Counts
     """Latencies of the calls that repeat a stored prompt literally."""
+    moved: Keyed
+    """Calls that verified routes take to another model, but for those (speed.moved)."""
 
 
 def value_rows(job: RowsJob) -> Valued:
@@ -109,11 +113,16 @@ def value_rows(job: RowsJob) -> Valued:
     shared: list[Histogram] = []
     prompt: list[Histogram] = []
     answered: list[Counts] = []
+    goes: list[Keyed] = []
     evidence = np.zeros(len(_EVIDENCE), dtype=np.int64)
     for chunk in job.chunks:
         rows = read_batch(job.files[chunk], 0)
         hit = hits_of(job.hits, rows)
-        answered.append(counted(rows, (hit & LITERAL_HIT) != 0))
+        literal = (hit & LITERAL_HIT) != 0
+        answered.append(counted(rows, literal))
+        if job.changes.routes is not None:
+            to_key, routed = job.changes.verified(rows)
+            goes.append(moved(rows, to_key, routed & ~literal))
         alone = take(rows, (rows["kind"] & MEETS) == 0)
         for keys, sums in (("hour", hours), ("site", sites)):
             sums.append(_alone(alone, alone[keys], job))
@@ -123,7 +132,7 @@ def value_rows(job: RowsJob) -> Valued:
         shared.append(histogram(rows["site"][some], tokens[some]))
         prompt.append(histogram(rows["site"][some], rows["input_tokens"][some].astype(np.int64)))
     sums = SetSums(merged(hours), merged(sites), dict(zip(_EVIDENCE, evidence.tolist(), strict=True)))
-    return Valued(sums, Prefixes(added(shared), added(prompt)), all_counted(answered))
+    return Valued(sums, Prefixes(added(shared), added(prompt)), all_counted(answered), merged(goes) if goes else NOBODY)
 
 
 def gone_of(hit: NDArray[np.uint8], cache: int) -> Mask:

@@ -25,9 +25,10 @@ from costplan.costing import (
 )
 from costplan.engine import Ragged, read_batch, split_by, take, write_batches
 from costplan.keyed import Keyed, grouped
+from costplan.levers.bins import bins_of, counted
 from costplan.levers.ceiling import first_uses
-from costplan.levers.latency import bins_of, counted
 from costplan.levers.prompt_cache import LAST, Blocks, Policies, blocks_of
+from costplan.levers.speed import first_tokens, paces
 from costplan.levers.variants import route_key
 from costplan.trace import Flag, TextState
 from costplan.units import MICROS_PER_SECOND, NANOS_PER_USD, SECONDS_PER_HOUR
@@ -54,7 +55,7 @@ class SpillJob:
     detail: bool
     """Write what it takes to price a row again, with fewer tokens or at another model."""
     pairs: bool
-    """Sum up by call site and price, too."""
+    """Sum up by call site and price, too, and by the pace of the models."""
 
 
 def price_and_spill(job: SpillJob) -> Summary:
@@ -73,8 +74,8 @@ def _price_and_spill(job: CostJob, spill: SpillJob) -> Summary:
     _write_prefixes(rows, job, spill)
     summary = summarise(rows, job)
     if spill.pairs:
-        summary.groups["pair"] = _pairs(rows)
-    summary.groups |= counted(rows, rows["ok"])
+        summary.groups |= {"pair": _pairs(rows), "pace": paces(rows, rows["ok"])}
+    summary.groups |= counted(rows, rows["ok"]) | {"first_token": first_tokens(rows, rows["ok"])}
     return summary
 
 

@@ -82,6 +82,12 @@ class Changes:
             return None
         return _saved(self.saved)[rows["gid"]][:, FIRST_EDIT].astype(np.int64)
 
+    def verified(self, rows: dict[str, Any]) -> tuple[NDArray[np.int32], Mask]:
+        """(price key of the other model, whether a verified route takes the row there)."""
+        at, goes = self._routed(rows, 1)
+        assert self.routes is not None
+        return (self.routes.to_key[at] if len(self.routes.key) else np.zeros(len(at), np.int32)), goes
+
     def _cut(self, rows: dict[str, Any], compression: int) -> Ints:
         """(n, 3) TOTAL, READ, WRITE of each row."""
         assert self.saved is not None

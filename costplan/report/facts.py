@@ -124,6 +124,23 @@ def latency(plan: Plan) -> str:
     return ""
 
 
+def streaming(plan: Plan) -> str:
+    """When users see the first token, today and where every call streams; empty where that is not known."""
+    found = plan.after.latency.streaming if plan.after.latency else None
+    if found is None or found.after.p50.value is None:
+        return ""
+    text = f"{percent(found.unstreamed_share)} of the calls are not streamed: their users wait for the whole answer. "
+    before, after = found.before, found.after
+    steps = (("p50", before.p50, after.p50), ("p95", before.p95, after.p95))
+    told = " · ".join(f"{step} {seconds(old.value)} -> {between(new)}" for step, old, new in steps)
+    return f"{text}First token {told} if every call streams {mark(after.p50)}."
+
+
+def between(estimate: Estimate) -> str:
+    """`0.4 s (0.3 to 0.5 s)`."""
+    return f"{seconds(estimate.value)} ({seconds(estimate.low)} to {seconds(estimate.high)})"
+
+
 def session_facts(plan: Plan) -> list[str]:
     """Steps and cost of sessions, and what their input consists of; empty where the log names none."""
     found = plan.unit_economics.sessions

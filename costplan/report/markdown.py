@@ -57,6 +57,7 @@ def _answer(plan: Plan) -> list[str]:
     for name, total in (("After the defensible steps", plan.after.defensible), ("If all hold", plan.after.potential)):
         lines.append(f"{name}: {_after(plan, total)}")
     lines += [f"Latency: {text}" for text in (facts.latency(plan),) if text]
+    lines += [f"Streaming: {text}" for text in (facts.streaming(plan),) if text]
     blocks.append("\n".join(f"- {line}" for line in lines))
     notes = [facts.unpriced_gap(plan.ingest), facts.price_change(plan), facts.month_gap(plan)]
     notes = [*plan.warnings, *filter(None, notes)]

@@ -262,13 +262,25 @@ class Latencies(msgspec.Struct, frozen=True, kw_only=True):
     e2e_s: Percentiles
 
 
+class Streaming(msgspec.Struct, frozen=True, kw_only=True):
+    """When users see the first token."""
+
+    unstreamed_share: float
+    """Of the calls with a known latency: those that are not streamed."""
+    before: Percentiles
+    after: Percentiles
+    """Where every call streams."""
+
+
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
     before: Latencies
     """As logged, of the successful calls."""
     after: Latencies
-    """Of the same calls, where the exact cache answers the literal repeats; no other lever is modelled."""
+    """Of the same calls, where the exact cache answers the literal repeats and verified routes take other models."""
     lookup_s: Estimate
     """What an answer from the cache takes."""
+    streaming: Streaming | None = None
+    """None where every call streams, or no latency is known."""
 
 
 class After(msgspec.Struct, frozen=True, kw_only=True):

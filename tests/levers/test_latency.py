@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from costplan.levers.latency import GROWTH, LOOKUP_S, Counts, all_counted, bins_of, counted, latency_of
+from costplan.levers.bins import GROWTH, LOOKUP_S, Counts, all_counted, bins_of, counted
+from costplan.levers.latency import latency_of
 from costplan.report import facts
 from costplan.results import Estimate, Latency, Percentiles, to_json
 from hypothesis import given
@@ -63,7 +64,7 @@ def test_a_hit_answers_in_the_time_of_a_lookup_and_all_others_as_logged(tmp_path
     assert values(found.before.e2e_s) == pytest.approx([2, 4], rel=WITHIN_A_BIN)
     assert values(found.after.e2e_s) == pytest.approx([1, 4], rel=WITHIN_A_BIN)
     assert (found.before.e2e_s.p50.basis, found.after.e2e_s.p50.basis) == ("reported", "simulated")
-    assert "routing, streaming and the shorter prefill of a prompt cache are not modelled" in found.after.e2e_s.p50.note
+    assert "streaming and the shorter prefill of a prompt cache are not modelled" in found.after.e2e_s.p50.note
 
 
 def test_where_most_calls_are_hits_half_of_them_take_exactly_a_lookup(tmp_path: Path):
@@ -93,7 +94,7 @@ def test_a_weighted_call_counts_as_often_as_it_stands_for():
     """Nine calls in one row at 1 s, one at 2 s: the median is 1 s; after hits on those nine, a lookup."""
     rows = rows_of([(1_000_000, True, 9.0), (2_000_000, False, 1.0)])
     hits = counted(rows, np.array([True, False]))
-    found = latency_of(everyone(rows), hits, cached=True, partial=False, sampled=True)
+    found = latency_of(everyone(rows), hits, None, cached=True, partial=False, sampled=True)
     assert values(found.before.e2e_s) == pytest.approx([1, 2], rel=WITHIN_A_BIN)
     assert values(found.after.e2e_s) == pytest.approx([LOOKUP_S, 2], rel=WITHIN_A_BIN)
     assert "the log is a sample, in which a cache hits less often" in found.after.e2e_s.p50.note
@@ -168,7 +169,7 @@ def test_chunks_add_up_to_the_whole_log(calls: list[tuple[int, bool, float]], cu
 @given(micros)
 def test_a_percentile_is_the_logged_one_to_half_a_bin(calls: list[tuple[int, bool, float]]):
     rows = rows_of(calls)
-    found = latency_of(everyone(rows), counted(rows, np.zeros(len(calls), np.bool_)), cached=True, partial=False,
+    found = latency_of(everyone(rows), counted(rows, np.zeros(len(calls), np.bool_)), None, cached=True, partial=False,
                        sampled=False)  # fmt: skip
     ordered = sorted((us, weight) for us, _, weight in calls)
     upto = np.cumsum([weight for _, weight in ordered])
@@ -181,7 +182,7 @@ def test_a_percentile_is_the_logged_one_to_half_a_bin(calls: list[tuple[int, boo
 def test_a_cache_faster_than_every_logged_call_makes_no_percentile_worse(calls: list[tuple[int, bool, float]]):
     rows = rows_of(calls)
     hits = counted(rows, np.array([hit for _, hit, _ in calls]))
-    found = latency_of(everyone(rows), hits, cached=True, partial=False, sampled=False)
+    found = latency_of(everyone(rows), hits, None, cached=True, partial=False, sampled=False)
 
     def at_most(after: Estimate, before: Estimate) -> bool:
         return after.value is None or (before.value is not None and after.value <= before.value)
@@ -189,3 +190,66 @@ def test_a_cache_faster_than_every_logged_call_makes_no_percentile_worse(calls: 
     assert at_most(found.after.e2e_s.p50, found.before.e2e_s.p50)
     assert at_most(found.after.e2e_s.p95, found.before.e2e_s.p95)
     assert (found.after.e2e_s.p50.value is None) == (not any(hit for _, hit, _ in calls))
+
+
+# --- streaming, and the pace of other models ---
+
+
+def streamed(ttft_ms: int, **fields: Any) -> dict[str, Any]:
+    return {"request": {"stream": True}, "ttft_ms": ttft_ms, "latency_ms": 4000} | fields
+
+
+def test_who_does_not_stream_waits_for_the_end_and_would_see_first_tokens_as_others_do(tmp_path: Path):
+    """40 streamed calls begin after 0.2 to 0.98 s, 60 others end after 3 s.
+
+    First tokens today: 60 % at 3 s, so p50 and p95 are 3 s. If all streamed: the 20th of the 40, 0.58 s, and the 38th,
+    0.94 s.
+    """
+    log = [call(at, f"Question {at}?", **streamed(200 + 20 * at)) for at in range(40)]
+    log += [call(at, f"Question {at}?", latency_ms=3000) for at in range(40, 100)]
+    found = latency(tmp_path, log).streaming
+    assert found is not None and found.unstreamed_share == 0.6
+    assert values(found.before) == pytest.approx([3, 3], rel=WITHIN_A_BIN)
+    assert values(found.after) == pytest.approx([0.58, 0.94], rel=WITHIN_A_BIN)
+
+
+def test_the_interval_of_a_streamed_first_token_is_that_of_its_distribution(tmp_path: Path):
+    """One model, n = 40: sqrt(ln 40 / 80) = 0.2147 on 60 % of the calls: 12.9 points around the median.
+
+    These are ranks 15 (0.48 s) and 26 (0.7 s) of the 40.
+    """
+    log = [call(at, f"Question {at}?", **streamed(200 + 20 * at)) for at in range(40)]
+    log += [call(at, f"Question {at}?", latency_ms=3000) for at in range(40, 100)]
+    found = latency(tmp_path, log).streaming
+    assert found is not None
+    p50 = found.after.p50
+    assert (p50.low, p50.high) == (pytest.approx(0.48, rel=0.011), pytest.approx(0.7, rel=0.011)) and p50.level == 0.95
+
+
+def test_first_tokens_of_another_model_say_nothing(tmp_path: Path):
+    log = [call(at, f"Question {at}?", model="gpt-4.1", **streamed(300)) for at in range(40)]
+    log += [call(at, f"Question {at}?", latency_ms=3000) for at in range(40, 50)]
+    found = latency(tmp_path, log).streaming
+    assert found is not None and "none of the calls that are not streamed" in notes(found.after)
+    plan = analyzed(tmp_path, log).plan
+    assert facts.streaming(plan) == ""
+
+
+def test_where_every_call_streams_there_is_nothing_to_gain(tmp_path: Path):
+    assert latency(tmp_path, [call(at, f"Question {at}?", **streamed(300)) for at in range(40)]).streaming is None
+
+
+def test_a_verified_route_answers_at_the_pace_of_the_model_that_takes_it(tmp_path: Path):
+    """gpt-4o takes 100 ms a token, gpt-4o-mini 20 ms: 8 s become 8 x 20/100 x 0.5 (half as long) = 0.8 s."""
+    quality = tmp_path / "quality.csv"
+    sites = [f"{model},{site},0.9,5000\n" for model in ("gpt-4o", "gpt-4o-mini") for site in ("hard", "easy")]
+    quality.write_text("model,call_site,score,n\n" + "".join(sites), "utf-8")
+    hard = {"model": "gpt-4o", "feature": "hard", "latency_ms": 8000}
+    easy = {"feature": "easy", "latency_ms": 1600}
+    log = [call(at, f"Question {at}?", tokens=(29, 80), **(hard if at < 60 else easy)) for at in range(100)]
+    found = latency(tmp_path, log, quality=quality, output_ratio=(0.5, 0.5, 0.5))
+    assert values(found.before.e2e_s) == pytest.approx([8, 8], rel=WITHIN_A_BIN)
+    assert values(found.after.e2e_s) == pytest.approx([0.8, 1.6], rel=2.5 * WITHIN_A_BIN)
+    assert "100.0% of the routed calls" in found.after.e2e_s.p50.note
+    few = [record for record in log if record["feature"] == "hard"] + log[-5:]
+    assert "keep their time" not in notes(latency(tmp_path, few, quality=quality).after.e2e_s)
