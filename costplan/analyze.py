@@ -44,6 +44,7 @@ from costplan.ingest.log import Log, read_log, site_names
 from costplan.ingest.reread import prompt_jobs, read_joined_prompts, read_prompts
 from costplan.invoice import read_invoice, reconcile
 from costplan.kinds import price_kinds, with_model
+from costplan.levers.accepted import today_of
 from costplan.levers.alike import asked_of, company_of, keep_texts, pairs_of
 from costplan.levers.ceiling import NewJob, write_new
 from costplan.levers.evidence import cache_grid, evidence_of
@@ -99,7 +100,7 @@ def analyze(
         replays = _replays(run)
         semantic = _semantic(run, replays.settings[0]) if settings.semantic == "on" else None
         shorter = shorter_of(run) if settings.semantic == "on" else None
-        cheaper = cheaper_of(run, summary, tables, price_day) if run.quality else None
+        cheaper, accepted = cheaper_of(run, summary, tables, price_day) if run.quality else (None, None)
         acting = Acting(replays, semantic, shorter, cheaper)
         cache, sets, prefix = value(run, acting, tables, price_day)
         month = trusted(month, sets.by_hour.keys, sets.by_hour.column(0))
@@ -123,8 +124,8 @@ def analyze(
             summary.groups, cache.answered, moves, cached=RESPONSE in told.defensible,
             partial=settings.head is not None, sampled=volume.weight > 1, seen=summary.groups["first_token"],
         )  # fmt: skip
-        accepted = None if cheaper is None else cheaper.accepted
-        units = unit_economics_of(summary, tables, replays.sessions, volume, margin, accepted)
+        per_1k = None if cheaper is None else today_of(accepted)
+        units = unit_economics_of(summary, tables, replays.sessions, volume, margin, per_1k)
         return Plan(
             inputs=log.inputs,
             ingest=books,
@@ -133,7 +134,7 @@ def analyze(
             unit_economics=units,
             ladder=told.rungs,
             opportunities=opportunities_of(ladder, evidence, told, tables.site_label.__getitem__, settings.day_rate),
-            after=after_of(ladder, told, at_price_date(units.per_1k_requests, baseline), latency),
+            after=after_of(ladder, told, at_price_date(units.per_1k_requests, baseline), latency, accepted),
             assumptions=assumptions_of(
                 settings,
                 origins,

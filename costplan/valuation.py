@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from costplan.ingest.reread import no_texts, prompt_jobs
 from costplan.ingest.shorten import NO_EDIT, RemovedJob, removed, removed_joined
 from costplan.keyed import merged
 from costplan.kinds import batch_key_of
-from costplan.levers.accepted import accepted_of
+from costplan.levers.accepted import Accepted, accepted_of
 from costplan.levers.bins import all_counted
 from costplan.levers.compression import Shorter
 from costplan.levers.evidence import CacheFacts, PrefixFacts, first_break_of
@@ -244,8 +244,8 @@ def shorter_of(run: Run) -> Shorter:
     )  # fmt: skip
 
 
-def cheaper_of(run: Run, summary: Summary, tables: Tables, price_day: int | None) -> Cheaper:
-    """Which call sites go to another model of the quality table."""
+def cheaper_of(run: Run, summary: Summary, tables: Tables, price_day: int | None) -> tuple[Cheaper, Accepted | None]:
+    """Which call sites go to another model of the quality table, and what it says of the answers."""
     rates, quality, settings = tables.rates, run.quality, run.settings
     assert quality is not None
     sellers: dict[str, Seller] = {}
@@ -268,4 +268,8 @@ def cheaper_of(run: Run, summary: Summary, tables: Tables, price_day: int | None
         ratio=settings.output_ratio,
     )  # fmt: skip
     spent = int(summary.parts.sum())
-    return replace(found, accepted=accepted_of(traffic, tables.site_label, models, quality, spent))
+    accepted = accepted_of(
+        traffic, tables.site_label, models, quality, spent, found, penalty_usd=settings.penalty,
+        judging_usd=settings.judging,
+    )  # fmt: skip
+    return found, accepted

@@ -39,9 +39,9 @@ BUDGETS = (
     ),
     Budget(
         parts=frozenset({"levers", "similarity"}),
-        lines=5600,
+        lines=5780,
         reason="one file per saving; for prompts that are alike: vectors, graph, word lists, replay, two estimators, "
-        "and all of it on a log of any size",
+        "and all of it on a log of any size; latencies, streaming, accepted answers",
     ),  # fmt: skip
     Budget(parts=frozenset({"complexity"}), lines=350, reason="word lists, and one pass that counts them"),
     Budget(
@@ -64,7 +64,7 @@ BUDGETS = (
     Budget(parts=frozenset({"breakeven"}), lines=1400, reason="traffic, offers, crossings, ranges and their document"),
     Budget(
         parts=frozenset({"report"}),
-        lines=2510,
+        lines=2540,
         reason="plan and each of its levers, serving, break-even, measurement, gate, cache, routes, compression",
     ),
     Budget(

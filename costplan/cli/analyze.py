@@ -83,6 +83,12 @@ Semantic = Annotated[
 Quality = Annotated[
     Path | None, typer.Option(help="Scores of models by call site, for routing: .csv or .jsonl.", metavar="FILE")
 ]
+Penalty = Annotated[
+    float | None, typer.Option(help="USD a bad answer costs, in the cost of accepted ones (default 0).", metavar="USD")
+]
+Judging = Annotated[
+    float | None, typer.Option(help="USD it costs to judge one answer, likewise (default 0).", metavar="USD")
+]
 MaxLoss = Annotated[
     float | None, typer.Option(help="Points of quality that routing may lose (default 5).", metavar="POINTS")
 ]
@@ -120,6 +126,8 @@ def analyze(
     quality: Quality = None,
     max_loss: MaxLoss = None,
     output_ratio: OutputRatio = None,
+    penalty: Penalty = None,
+    judging: Judging = None,
     json_: Json = None,
     markdown: Markdown = None,
     explain: Explain = None,

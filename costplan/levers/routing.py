@@ -15,7 +15,6 @@ from costplan.costing import Summary
 from costplan.levers.states import ROUTING, VERIFIED
 from costplan.levers.variants import Routes, route_key
 from costplan.prices import RateTable
-from costplan.results import Estimate
 from costplan.routing.candidates import Candidate
 from costplan.routing.decide import Decision, Offer, Quality, decide
 from costplan.units import NANOS_PER_USD
@@ -55,6 +54,16 @@ class Site:
     offers: list[Offer]
     decision: Decision
 
+    @property
+    def targets(self) -> tuple[str | None, str | None]:
+        """The model that answers under verified routes, and under all."""
+        decision = self.decision
+        potential = None if decision.loss is None else decision.potential
+        return self._model(decision.offer), self._model(potential if decision.offer is None else decision.offer)
+
+    def _model(self, offer: int | None) -> str | None:
+        return None if offer is None else self.offers[offer].candidate.model
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Cheaper:
@@ -63,8 +72,6 @@ class Cheaper:
     routes: Routes
     sites: list[Site]
     """By what they cost."""
-    accepted: Estimate | None = None
-    """What an accepted answer costs today (accepted.py)."""
 
     @property
     def levels(self) -> int:

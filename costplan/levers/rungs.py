@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from costplan.costing import Keyed
 from costplan.levers import LADDER, N_SETS, Shares, climb, mask_of, shares_of, worthwhile
+from costplan.levers.accepted import Accepted
 from costplan.levers.states import BATCH_REST, COMPRESSION, ROUTING, SEMANTIC, STRUCTURAL, VERIFIED
 from costplan.month import Month
 from costplan.prices.contract import Contract
@@ -330,7 +331,9 @@ def _absent(evidence: Evidence, lever: int) -> Rung:
     )
 
 
-def after_of(ladder: Ladder, told: Told, per_1k: Estimate, latency: Latency | None = None) -> After:
+def after_of(
+    ladder: Ladder, told: Told, per_1k: Estimate, latency: Latency | None = None, accepted: Accepted | None = None
+) -> After:
     """The two totals. `per_1k`: what 1,000 requests cost today, at the price date."""
 
     def total(levers: list[int]) -> AfterTotal:
@@ -353,10 +356,21 @@ def after_of(ladder: Ladder, told: Told, per_1k: Estimate, latency: Latency | No
             cash_usd_month=ladder.cash(cost),
             per_1k_requests=_per_1k(per_1k, cost, share),
             saving_share=share,
+            per_1k_accepted=_accepted(accepted, levers, share),
             levers=[LADDER[lever] for lever in levers],
         )
 
     return After(defensible=total(told.defensible), potential=total(told.counted), latency=latency)
+
+
+def _accepted(accepted: Accepted | None, levers: list[int], share: float | None) -> Estimate | None:
+    """Scored answers at the price that is left on average, by the scores of the models that answer then."""
+    if accepted is None or share is None:
+        return None
+    routing = 2 if ROUTING in levers else int(VERIFIED in levers)
+    note = "the saving of all calls, in proportion"
+    note += "; wrong hits of the semantic cache are not counted" if SEMANTIC in levers else ""
+    return accepted.per_1k(routing, 1 - share, "estimated", note)
 
 
 def _per_1k(today: Estimate, cost: Estimate, share: float | None) -> Estimate:

@@ -36,8 +36,11 @@ _PERCENTS = (("p50", 50), ("p95", 95))
 def first_tokens(rows: dict[str, Any], these: Mask) -> Keyed:
     """Calls by model, whether they stream, and when their user sees the first token: without streaming, at the end."""
     streams: Mask = (rows["flags"] & Flag.STREAM) != 0
-    bins: Ints = np.where(streams, rows["ttft"], rows["e2e"]).astype(np.int64) - NO_LATENCY
-    keys: Ints = (2 * rows["price_key"].astype(np.int64) + streams) * _SPAN + bins
+    first: NDArray[np.int16] = rows["ttft"]
+    last: NDArray[np.int16] = rows["e2e"]
+    bins = np.where(streams, first, last).astype(np.int64)
+    model: Ints = rows["price_key"].astype(np.int64)
+    keys = (2 * model + streams) * _SPAN + bins - NO_LATENCY
     return grouped(keys[these], millionths(rows, these))
 
 

@@ -58,10 +58,10 @@ def today_suffix(plan: Plan) -> str:
     return "/month" if monthly(plan) else " in this log" if days is None else f" in {span(days)}"
 
 
-def per_1k(plan: Plan, estimate: Estimate) -> str:
+def per_1k(plan: Plan, estimate: Estimate, what: str = "requests") -> str:
     """`$4.78 per 1k requests`, or empty where unknown"""
     known = estimate.value is not None and not unpriced_only(plan)
-    return f"{money(estimate.value)} per 1k requests" if known else ""
+    return f"{money(estimate.value)} per 1k {what}" if known else ""
 
 
 def month_gap(plan: Plan) -> str:

@@ -73,7 +73,9 @@ def _after(plan: Plan, total: AfterTotal) -> str:
     amount = f"**{amount}/month**" if amount != numbers.UNKNOWN else "" if less else numbers.UNKNOWN
     spread = numbers.interval(total.cost_usd_month, facts.decimals(plan))
     cash = facts.in_cash(total.cash_usd_month, total.cost_usd_month)
-    return ", ".join(filter(None, (amount, spread, facts.per_1k(plan, total.per_1k_requests), less, cash)))
+    accepted = facts.per_1k(plan, total.per_1k_accepted, "accepted answers") if total.per_1k_accepted else ""
+    per_1k = facts.per_1k(plan, total.per_1k_requests)
+    return ", ".join(filter(None, (amount, spread, per_1k, accepted, less, cash)))
 
 
 def _today(plan: Plan) -> list[str]:

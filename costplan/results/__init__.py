@@ -196,7 +196,7 @@ class UnitEconomics(msgspec.Struct, frozen=True, kw_only=True):
     per_user_day: Estimate
     per_mtok_blended: Estimate
     per_1k_accepted: Estimate | None = None
-    """Spend over accepted answers, by the scores of --quality; null without them."""
+    """(Spend + judging + penalty x bad answers) / accepted answers, by the scores of --quality; null without them."""
     margin_per_user: Estimate | None = None
     by_model: list[GroupRow]
     by_call_site: list[GroupRow]
@@ -248,6 +248,8 @@ class AfterTotal(msgspec.Struct, frozen=True, kw_only=True):
     cash_usd_month: Estimate | None = None
     """What is paid under the contract; None without one."""
     per_1k_requests: Estimate
+    per_1k_accepted: Estimate | None = None
+    """What a thousand accepted answers cost then; None without scores of models."""
     saving_share: float | None
     levers: list[str]
 

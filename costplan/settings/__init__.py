@@ -286,6 +286,7 @@ _PARSERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "semantic": (_on_off, "--semantic off"),
     "max_wrong": (_number(above=0, most=1), "--max-wrong 0.02, a share of the semantic hits"),
     "penalty": (_number(least=0), "--penalty 0.50, USD a wrong answer costs"),
+    "judging": (_number(least=0), "--judging 0.002, USD it costs to judge one answer"),
     "embedder": (_one_of("static", "minilm"), "--embedder minilm"),
     "embeddings": (_path, "--embeddings vectors.npy, one row for each request of the log"),
     "labels": (_path, "--labels labels.csv"),

@@ -39,6 +39,10 @@ class AnalyzeSettings:
     """Points of quality that routing may lose, at the upper 95 % bound."""
     output_ratio: tuple[float, float, float] = (0.45, 0.78, 1.23)
     """As in `route`."""
+    penalty: float = 0.0
+    """USD a bad answer costs beside its price."""
+    judging: float = 0.0
+    """USD it costs to judge an answer."""
     workers: int = 0
     """0 = one per usable core; it never changes a figure."""
     day_rate: float = 800.0
