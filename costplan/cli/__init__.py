@@ -12,6 +12,7 @@ from costplan.cli import serving
 from costplan.cli.analyze import Format, Head, Logs, Map, Quiet, analyze, report
 from costplan.cli.breakeven import breakeven
 from costplan.cli.cache import cache
+from costplan.cli.compare import compare
 from costplan.cli.compress import compress
 from costplan.cli.gate import gate
 from costplan.cli.generate import generate
@@ -28,7 +29,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
-_DOCUMENTS = ("plan", "simulation", "capacity", "measurement", "breakeven", "gate", "cache", "compress", "route")
+_DOCUMENTS = (
+    "plan",
+    "simulation",
+    "capacity",
+    "measurement",
+    "breakeven",
+    "gate",
+    "cache",
+    "compress",
+    "compare",
+    "route",
+)
 
 
 def _version(wanted: bool) -> None:
@@ -116,6 +128,7 @@ def schema(
     from costplan.results import json_schema
     from costplan.results.breakeven import breakeven_schema
     from costplan.results.cache import cache_schema
+    from costplan.results.compare import compare_schema
     from costplan.results.compress import compress_schema
     from costplan.results.gate import gate_schema
     from costplan.results.measurement import measurement_schema
@@ -126,7 +139,8 @@ def schema(
         raise UsageError(f"{document}: no such document", hint=f"costplan schema {' or '.join(_DOCUMENTS)}")
     own = {
         "plan": lambda: json_schema("plan"), "measurement": measurement_schema, "breakeven": breakeven_schema,
-        "gate": gate_schema, "cache": cache_schema, "compress": compress_schema, "route": route_schema,
+        "gate": gate_schema, "cache": cache_schema, "compress": compress_schema,
+        "compare": compare_schema, "route": route_schema,
     }  # fmt: skip
     typer.echo(json.dumps(own[document]() if document in own else serving_schema(document), indent=2))
 
@@ -136,6 +150,7 @@ app.command()(serving.capacity)
 app.command()(breakeven)
 app.command()(replay)
 app.command()(gate)
+app.command()(compare)
 app.command()(cache)
 app.command()(generate)
 app.command()(compress)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from math import ceil
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from costplan.costing import PARTS, Keyed, Summary
@@ -25,6 +26,7 @@ from costplan.results import (
     Books,
     CostParts,
     Estimate,
+    GroupRow,
     PriceUsed,
     Span,
     UnitEconomics,
@@ -217,11 +219,7 @@ def unit_economics_of(
         per_1k_accepted=per_1k_accepted,
         margin_per_user=margin_per_user,
         by_model=rows(regroup(kinds, [model_of(kind) for kind in tables.kinds]), cost),
-        by_call_site=rows(
-            {tables.site_label[key]: sums for key, sums in items(sites)},
-            cost,
-            {tables.site_label[key]: tables.site_note[key] for key, _ in items(sites)},
-        ),
+        by_call_site=_sites(sites, tables, cost),
         by_user=ranked_users(groups["user"], cost),
         by_tag=rows(regroup(groups["tag"], tables.tags) if "tag" in groups else {}, cost),
         by_hour=ordered({f"{key:02d}": sums for key, sums in items(groups["hour"])}, cost),
@@ -236,6 +234,13 @@ def unit_economics_of(
         sessions=sessions_of(summary, sessions, priceless=none),
         rates=rates_of(summary, tables.kinds, volume.weight),
     )
+
+
+def _sites(sites: Keyed, tables: Tables, cost: float) -> list[GroupRow]:
+    labels = {tables.site_label[key]: key for key, _ in items(sites)}
+    notes = {label: tables.site_note[key] for label, key in labels.items()}
+    found = rows({tables.site_label[key]: sums for key, sums in items(sites)}, cost, notes)
+    return [replace(row, id=f"{labels[row.key]:016x}") if row.key in labels else row for row in found]
 
 
 def _ratio(amount: float, units: float, unit: str, missing: str, note: str = "") -> Estimate:

@@ -166,6 +166,8 @@ class GroupRow(msgspec.Struct, frozen=True, kw_only=True):
     unpriced: int = 0
     """Requests that the cost leaves out."""
     note: str = ""
+    id: str = ""
+    """Of a call site: the same in every log in which its prompts begin alike."""
 
 
 class Sessions(msgspec.Struct, frozen=True, kw_only=True):
