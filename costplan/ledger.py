@@ -34,6 +34,8 @@ class Ledger:
     """(n,) each, as `costing.priced_rows` has them."""
     sites: dict[int, str]
     """By `site`: the names that analyze gives call sites."""
+    tagsets: list[tuple[str, ...]]
+    """By `tagset`."""
     price_date_us: int | None
     """Day of the prices in `cost_price_date`: the log's last."""
 
@@ -47,7 +49,7 @@ def read_ledger(
     report: Progress,
 ) -> Ledger:
     """Of `asked`, what says how to read and price the log is used. Raises CostplanError for files that are no log."""
-    features = FeatureSettings(max_temperature=asked.max_temperature)
+    features = FeatureSettings(max_temperature=asked.max_temperature, sample_rate=asked.sample_rate)
     with executor(asked.workers or usable_cores()) as pool:
         log = read_log(paths, asked, features, work, pool, report)
     number = {kind: at for at, kind in enumerate(dict.fromkeys(each for chunk in log.chunks for each in chunk.kinds))}
@@ -67,10 +69,13 @@ def read_ledger(
     ]  # fmt: skip
     wanted = dict.fromkeys((*columns, "site", "cost"))
     parts = [{name: rows[name] for name in wanted} for rows in map(priced_rows, jobs)]
+    tagsets = {tagset: at for at, tagset in enumerate(dict.fromkeys(t for chunk in log.chunks for t in chunk.tagsets))}
+    for part, chunk in zip(parts, log.chunks, strict=True) if "tagset" in wanted else ():
+        part["tagset"] = np.array([tagsets[each] for each in chunk.tagsets], np.int64).reshape(-1)[part["tagset"]]
     found = {name: np.concatenate([part[name] for part in parts]) for name in wanted}
     spend = grouped(found["site"], np.stack([np.ones(len(found["cost"]), np.int64), found["cost"]], axis=1))
     by_spend = spend.keys[np.lexsort((spend.keys, -spend.column(0), -spend.column(1)))]
     return Ledger(
         log=log, kinds=kinds, priced=priced, columns=found, sites=site_names(log, by_spend.tolist())[0],
-        price_date_us=price_day,
+        tagsets=list(tagsets), price_date_us=price_day,
     )  # fmt: skip

@@ -73,6 +73,7 @@ BUDGETS = (
         reason="one file per rung: JSON found and minified, tables and their way back, conversations, words; an "
         "optional language model; where in a prompt tokens go, since cached ones cost less",
     ),
+    Budget(parts=frozenset({"explore"}), lines=420, reason="columns, an expression parser, groups"),
     Budget(parts=frozenset({"compare"}), lines=320, reason="figures of four documents, what explains a change, limits"),
     Budget(
         parts=frozenset({"generate"}),

@@ -14,6 +14,7 @@ from costplan.cli.breakeven import breakeven
 from costplan.cli.cache import cache
 from costplan.cli.compare import compare
 from costplan.cli.compress import compress
+from costplan.cli.explore import explore
 from costplan.cli.gate import gate
 from costplan.cli.generate import generate
 from costplan.cli.output import check_outputs, given, progress, say
@@ -39,6 +40,7 @@ _DOCUMENTS = (
     "cache",
     "compress",
     "compare",
+    "explore",
     "route",
 )
 
@@ -71,6 +73,7 @@ def costplan(
 
 app.command()(analyze)
 app.command()(report)
+app.command()(explore)
 
 
 @app.command()
@@ -130,6 +133,7 @@ def schema(
     from costplan.results.cache import cache_schema
     from costplan.results.compare import compare_schema
     from costplan.results.compress import compress_schema
+    from costplan.results.explore import explore_schema
     from costplan.results.gate import gate_schema
     from costplan.results.measurement import measurement_schema
     from costplan.results.route import route_schema
@@ -140,7 +144,8 @@ def schema(
     own = {
         "plan": lambda: json_schema("plan"), "measurement": measurement_schema, "breakeven": breakeven_schema,
         "gate": gate_schema, "cache": cache_schema, "compress": compress_schema,
-        "compare": compare_schema, "route": route_schema,
+        "compare": compare_schema,
+        "explore": explore_schema, "route": route_schema,
     }  # fmt: skip
     typer.echo(json.dumps(own[document]() if document in own else serving_schema(document), indent=2))
 

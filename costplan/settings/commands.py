@@ -253,6 +253,24 @@ class CompressSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExploreSettings:
+    """Settings of `costplan explore`."""
+
+    format: str | None = None
+    map: tuple[str, ...] = ()
+    prices: Path | None = None
+    assume_model: str | None = None
+    sample_rate: float = 1.0
+    by: tuple[str, ...] = ("model",)
+    """Columns to group by, two at most."""
+    where: str | None = None
+    top: int = 20
+    sort: Literal["cost", "requests", "input", "output", "failed", "name"] | None = None
+    """None: by cost, days and hours by their own order."""
+    workers: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RouteSettings:
     """Settings of `costplan route`."""
 
