@@ -141,7 +141,9 @@ def _closed(key: str, found: _Open) -> Call | NotACall:
         call.part = Part.RESPONSE
     if call.part is not Part.WHOLE:
         call.join_id = key
-    call.messages, call.text_cut = messages_of(asked), is_cut(asked)
+    numbers = found.pieces["RequestMessages"].keys()
+    missing = bool(numbers) and max(numbers) - min(numbers) + 1 > len(numbers)
+    call.messages, call.text_cut = messages_of(asked), missing or is_cut(asked)
     call.output_text, call.output_tool_calls = reply_of(answered)
     return call
 

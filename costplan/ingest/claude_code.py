@@ -15,7 +15,7 @@ from costplan.trace import Call, NotACall, Part
 NAME = "claude_code"
 RULE = (
     "Anthropic counts: cache reads and writes are added to the input; of the records with one message.id, in all "
-    "files, the one with the most output tokens counts; model <synthetic> (unverified) is no call"
+    "files, the one with the most output tokens counts; rows of model `<synthetic>` (unverified) are no calls"
 )
 
 _TYPES = ("user", "assistant", "system", "summary")

@@ -173,12 +173,11 @@ def _with_models(
 
 def _parent_spans(chunks: list[Chunk], links: list[Keys], keep: NDArray[np.bool_]) -> int:
     """Drop a call that stands above other calls of its trace and repeats (at least) the sum of their usage."""
-    spans = _column(chunks, "span_key", np.uint64)
-    if not spans.any():
-        return 0
-    parents = _column(chunks, "parent_key", np.uint64)
+    spans, parents = (_column(chunks, name, np.uint64) for name in ("span_key", "parent_key"))
     turns = (_column(chunks, "flags", np.int64) & Flag.SNAPSHOT) != 0
     spans[turns] = parents[turns] = 0  # an agent's turns follow each other: none repeats the next
+    if not spans.any():
+        return 0
     through = {int(span): int(parent) for pair in links for span, parent in pair}
     tokens = _column(chunks, "input_tokens", np.int64).clip(0) + _column(chunks, "output_tokens", np.int64).clip(0)
     # a span that was exported twice counts once: its later rows are duplicates or repeat the parent

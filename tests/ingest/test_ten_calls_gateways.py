@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from costplan.ingest.detect import detect, reading_of
+from costplan.ingest.source import open_source
 from costplan.results import Plan
+from costplan.trace import Call as Row
 from tests.ingest.logs import START, nanos, plan_of, write
 
 Call = dict[str, Any]
@@ -23,7 +26,7 @@ RATES = {
     "gemini-2.5-flash": (300, 30, 0, 2500),
 }
 FAMILIES = {"openai": ("gpt-4o", "gpt-4o-mini"), "claude": ("claude-sonnet-4-5",), "gemini": ("gemini-2.5-flash",)}
-FAILED = (3, 7)
+FAILED = (3, 8)
 ASKED = "Where is parcel {}? "
 
 
@@ -260,6 +263,13 @@ SPEAKS = {
 CASES = [(family, name) for family, names in SPEAKS.items() for name in names]
 
 
+def rows_of(log: Path) -> list[Row]:
+    """The calls of a log as its dialect reads them."""
+    read, at_end = reading_of(detect(open_source(str(log)), forced=None, mapping={}))
+    found = [row for line in log.read_text().splitlines() for row in read(json.loads(line))] + at_end()
+    return [row for row in found if isinstance(row, Row)]
+
+
 @pytest.fixture(scope="module")
 def plans(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Plan]:
     folder = tmp_path_factory.mktemp("ten")
@@ -291,6 +301,16 @@ def test_what_a_dialect_cannot_say_is_missing_and_nothing_else(
     assert plan.ingest.text_state["absent"] == (plan.ingest.requests if "text" in cannot else 0)
     assert (plan.ingest.cache_reported_share == 0) == ("cached" in cannot)
     assert len(plan.unit_economics.by_user) == (0 if "user" in cannot else 3)
+
+
+@pytest.mark.parametrize(("family", "name"), CASES)
+def test_sessions_and_durations_are_those_of_the_calls(tmp_path: Path, family: str, name: str):
+    log = write(tmp_path / "log.jsonl", WRITERS[name][1](ten_calls(family)))
+    rows, cannot = rows_of(log), CANNOT[name]
+    sessions = {None} if "session" in cannot else {"s0"} if name == "codex" else {"s0", "s1", "s2", "s3"}
+    assert {row.session_id for row in rows} == sessions
+    assert {row.duration_s for row in rows} == {None if "duration" in cannot else 1.5}
+    assert {row.time_us for row in rows} <= {round(1e6 * c["start"]) for c in ten_calls(family)}
 
 
 def test_without_a_count_of_cached_tokens_all_input_is_priced_as_fresh():
