@@ -12,7 +12,7 @@ from typing import Any
 from costplan.ingest.fields import as_bool, as_int, as_text, from_json, time_us
 from costplan.ingest.loose import compact, first, is_cut, messages_of, reply_of
 from costplan.ingest.request import soft_float
-from costplan.ingest.response import read_error
+from costplan.ingest.response import read_error, status_of
 from costplan.trace import BadRecord, Call, NotACall, Part
 
 NAME = "apim"
@@ -30,6 +30,8 @@ class _Open:
     """What is there of one call so far."""
 
     call: Call | None = None
+    counted: set[int] = field(default_factory=set[int])
+    """The numbers of the rows with counts: the same counts may stand in every row of a call."""
     pieces: dict[str, dict[int, str]] = field(default_factory=lambda: {name: {} for name in _PIECES})
 
     @property
@@ -78,6 +80,7 @@ def reading() -> tuple[Callable[[dict[str, Any]], list[Call | NotACall]], Callab
             held[key] = row
         else:
             known.call = known.call or row.call
+            known.counted |= row.counted
             for name in _PIECES:
                 known.pieces[name] |= row.pieces[name]
             done.append(NotACall("apim_part_of_a_call"))
@@ -90,9 +93,12 @@ def reading() -> tuple[Callable[[dict[str, Any]], list[Call | NotACall]], Callab
 
 
 def _repeats(row: _Open, known: _Open) -> bool:
-    """The same row again: the call was exported twice."""
+    """The same row again, since the table was exported twice, or another call of the same gateway request."""
+    ids = {side.call.request_id for side in (row, known) if side.call and side.call.request_id}
+    if len(ids) > 1:
+        return True
     again = any(row.pieces[name].keys() & known.pieces[name].keys() for name in _PIECES)
-    return again or (row.call is not None and known.call is not None)
+    return again or bool(row.counted & known.counted)
 
 
 def _row(record: dict[str, Any]) -> _Open:
@@ -107,10 +113,10 @@ def _row(record: dict[str, Any]) -> _Open:
     models = [as_text(record.get(name)) or "" for name in ("DeploymentName", "ModelName")]
     if not (asked or answered or any(models)):
         return found
-    status = soft_float(record.get("ResponseCode"))  # this and the next from ApiManagementGatewayLogs, where joined
+    status = status_of(record.get("ResponseCode"))  # this and the next from ApiManagementGatewayLogs, where joined
     milliseconds = soft_float(first(record.get("BackendTime"), record.get("TotalTime")))
     found.call = call = Call(
-        request_id=as_text(first(record.get("RequestId"), record.get("CorrelationId"))),
+        request_id=as_text(record.get("RequestId")),
         user=as_text(first(record.get("ApimSubscriptionId"), record.get("UserId"))),
         feature=as_text(record.get("ApiId")),
         time_us=time_us(first(record.get("TimeGenerated"), record.get("TimeGenerated [UTC]"))),
@@ -119,13 +125,14 @@ def _row(record: dict[str, Any]) -> _Open:
         request_model=models[0] or models[1],
         response_model=models[1],
         stream=as_bool(record.get("IsStreamCompletion")),
-        http_status=int(status) if status is not None else None,
+        http_status=status,
         # 0 and 0: a stream whose usage the gateway did not see
         input_tokens=asked if asked or answered else None,
         output_tokens=answered if asked or answered else None,
     )
+    found.counted.add(number)
     if status is not None and not 200 <= status < 300:
-        read_error(call, None, int(status))
+        read_error(call, None, status)
         call.possibly_billed = bool(answered)
     return found
 
@@ -141,6 +148,7 @@ def _closed(key: str, found: _Open) -> Call | NotACall:
         call.part = Part.RESPONSE
     if call.part is not Part.WHOLE:
         call.join_id = key
+    call.request_id = call.request_id or (key if found.call else None)
     numbers = found.pieces["RequestMessages"].keys()
     missing = bool(numbers) and max(numbers) - min(numbers) + 1 > len(numbers)
     call.messages, call.text_cut = messages_of(asked), missing or is_cut(asked)

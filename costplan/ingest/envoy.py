@@ -10,7 +10,7 @@ from typing import Any
 
 from costplan.ingest.fields import as_int, as_text, time_us
 from costplan.ingest.request import soft_float
-from costplan.ingest.response import read_error
+from costplan.ingest.response import read_error, status_of
 from costplan.trace import Call, NotACall
 
 NAME = "envoy"
@@ -77,10 +77,10 @@ def calls(record: dict[str, Any]) -> list[Call | NotACall]:
         cache_write_tokens=counts["cache_write"] or 0,
         reasoning_tokens=counts["reasoning"] or 0,
         cache_reported="cache_read" in found,
-        http_status=int(status) if status else None,
+        http_status=status_of(status),
     )
     if status is not None and not 200 <= status < 300:  # 0: the client was gone before the answer
-        read_error(call, None, int(status) or None)
+        read_error(call, None, status_of(status))
         call.possibly_billed = counted or status in (0, 408, 504)
     return [call]
 

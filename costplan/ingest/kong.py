@@ -5,7 +5,7 @@ from typing import Any
 from costplan.ingest.fields import as_dict, as_text, dig, time_us
 from costplan.ingest.loose import first
 from costplan.ingest.request import read_request, soft_float
-from costplan.ingest.response import read_error, read_response, set_usage
+from costplan.ingest.response import read_error, read_response, set_usage, status_of
 from costplan.ingest.sse import assemble, is_stream
 from costplan.ingest.usage import usage_of
 from costplan.trace import Call, NotACall
@@ -35,7 +35,7 @@ def calls(record: dict[str, Any]) -> list[Call | NotACall]:
 
 def _call(record: dict[str, Any], ai: dict[str, Any], plugin: dict[str, Any]) -> Call:
     usage, meta = as_dict(plugin.get("usage")), as_dict(plugin.get("meta"))
-    status = soft_float(dig(record, "response", "status"))
+    status = status_of(dig(record, "response", "status"))
     consumer = as_dict(record.get("consumer"))
     call = Call(
         request_id=as_text(dig(record, "request", "id")),
@@ -46,7 +46,7 @@ def _call(record: dict[str, Any], ai: dict[str, Any], plugin: dict[str, Any]) ->
         ttft_s=_seconds(usage.get("time_to_first_token")),
         provider=as_text(meta.get("provider_name")) or "",
         stream=meta.get("request_mode") == "stream",
-        http_status=int(status) if status is not None else None,
+        http_status=status,
         gateway_cache_hit=(as_text(dig(plugin, "cache", "cache_status")) or "").lower() == "hit",
     )
     payload = as_dict(plugin.get("payload"))
@@ -60,7 +60,7 @@ def _call(record: dict[str, Any], ai: dict[str, Any], plugin: dict[str, Any]) ->
         _kongs_counts(call, usage)
     call.cost_usd_reported = soft_float(usage.get("cost")) or None
     if status is not None and not 200 <= status < 300:
-        read_error(call, body, int(status))
+        read_error(call, body, status)
         call.possibly_billed = bool(call.output_tokens)
     return call
 

@@ -149,6 +149,8 @@ def _with_request_columns(index: int, chunks: list[Chunk], pairs: list[tuple[int
     pick = np.arange(chunks[index].rows)
     pick[target] = chunks[index].rows + np.arange(len(target))
     columns |= take(concat([own, requests]), pick)
+    for name in ("user", "session"):  # a gateway's row of counts names them where its row of text does not
+        columns[name] = np.where(columns[name] == 0, own[name], columns[name])
     kinds = _with_models(columns, chunks, index, pairs)
     path = folder / f"{chunks[index].path.stem}-merged.arrow"
     write_batches(path, [columns])

@@ -174,6 +174,17 @@ def test_a_prompt_in_another_file_joins_its_call(tmp_path: Path):
     plan = plan_of(write(tmp_path / "a.jsonl", pieces), write(tmp_path / "b.jsonl", [header]))
     assert (plan.ingest.records, plan.ingest.requests, plan.ingest.merged) == (5, 1, 1)
     assert plan.ingest.text_state["full"] == 1 and nanos(plan) == 15_012 * 2500 + 6 * 10_000
+    assert len(plan.unit_economics.by_user) == 1  # the user stands beside the counts
+
+
+def test_counts_in_every_row_of_a_call_count_once_and_two_answers_of_a_request_are_two_calls():
+    """Whether Azure repeats the counts is unverified: the pieces of cid-1 once more, each with its counts."""
+    header, *pieces = [row for row in rows("apim_llm_log") if row["CorrelationId"] == "cid-1"]
+    repeated = [{**header, **{k: v for k, v in piece.items() if v}} for piece in pieces[:3]]
+    (call,) = apim_calls(repeated)
+    assert (call.input_tokens, [len(m.content) for m in call.messages]) == (15_012, [19, 66_000])
+    retried = apim_calls([header, {**header, "RequestId": "chatcmpl-B", "SequenceNumber": 9}])
+    assert [call.request_id for call in retried] == ["chatcmpl-A1", "chatcmpl-B"]
 
 
 def test_calls_that_leave_the_window_are_closed_and_joined_later(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
