@@ -48,6 +48,8 @@ class Part(IntEnum):
     WHOLE = 0
     REQUEST = 1
     RESPONSE = 2
+    SNAPSHOT = 3
+    """One of several records of a call: of those with one `request_id` the one with the most output stays."""
 
 
 class Flag(IntFlag):
@@ -63,6 +65,7 @@ class Flag(IntFlag):
     BACKWARDS = 128
     REQUEST_PART = 256
     RESPONSE_PART = 512
+    SNAPSHOT = 1024
 
 
 class Cacheable(IntFlag):

@@ -10,25 +10,34 @@ from typing import Any, cast
 from costplan.errors import CostplanError, UsageError
 from costplan.ingest import (
     anthropic_batch,
+    apim,
     azure,
     bailian,
     bare,
     batch,
     burstgpt,
     canonical,
+    claude_code,
+    codex,
+    envoy,
     generic,
+    kong,
     langfuse,
     litellm,
     mooncake,
     otlp,
     pairs,
+    sagemaker,
+    vertex,
 )
 from costplan.ingest.records import csv_header, records
 from costplan.ingest.source import Source, Split, splits_of
 from costplan.trace import BadRecord, Call, NotACall
 
 DIALECTS: tuple[ModuleType, ...] = (
-    canonical, otlp, litellm, langfuse, batch, anthropic_batch, bailian, mooncake, burstgpt, azure, pairs, bare,
+    canonical, otlp, litellm, langfuse,
+    kong, envoy, apim, vertex, sagemaker, claude_code, codex,
+    batch, anthropic_batch, bailian, mooncake, burstgpt, azure, pairs, bare,
     generic,
 )  # fmt: skip
 """Specific before general: the first whose signature fits a record has it."""
@@ -49,6 +58,7 @@ _CONTAINERS = (
 )
 
 Reader = Callable[[dict[str, Any]], list[Call | NotACall]]
+AtEnd = Callable[[], list[Call | NotACall]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +164,28 @@ def _safe(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text[:40])
 
 
-def reader_of(detected: Detected) -> Reader:
+def reads_in_order(detected: Detected) -> bool:
+    """Whether a record of this dialect means something only after those before it."""
+    return not detected.mapping and hasattr(BY_NAME[detected.name], "reading")
+
+
+def reading_of(detected: Detected) -> tuple[Reader, AtEnd]:
+    """(`reader_of` for one file from its first record on, what gives the calls that are held back until its end)."""
+    if not reads_in_order(detected):
+        return reader_of(detected), list
+    own: Any = BY_NAME[detected.name]
+    read, at_end = cast(tuple[Reader, AtEnd], own.reading())
+    return reader_of(detected, read), at_end
+
+
+def reader_of(detected: Detected, in_order: Reader | None = None) -> Reader:
     """The function that turns a record of this file into calls: by the file's dialect where the record carries its
     signature, else by the dialect whose signature it carries; a wrapper around records by what it wraps."""
     if detected.mapping:
         mapping = dict(detected.mapping)
         return lambda record: generic.calls_with_map(record, mapping)
     own = BY_NAME[detected.name]
-    read, matches = cast(Reader, own.calls), own.matches
+    read, matches = in_order or cast(Reader, own.calls), own.matches
     if detected.forced:
         return read
 

@@ -222,7 +222,7 @@ class FeatureBuilder:
                 flags |= 128
             self.last_time = call.time_us
         if call.part is not Part.WHOLE:
-            flags |= 256 if call.part is Part.REQUEST else 512
+            flags |= 128 << call.part  # REQUEST_PART, RESPONSE_PART, SNAPSHOT
         return flags
 
     def _rare(self, call: Call) -> None:

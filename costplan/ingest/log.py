@@ -5,7 +5,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from costplan.engine import Executor, read_batch
 from costplan.errors import CostplanError, UsageError
-from costplan.ingest.detect import Detected, detect
+from costplan.ingest.detect import Detected, detect, reads_in_order
 from costplan.ingest.features import FeatureSettings
 from costplan.ingest.generic import parse_map
 from costplan.ingest.parse import FIRST_LINES, Chunk, Parsed, ParseJob, parse_split, sha256_of
@@ -143,7 +143,7 @@ def open_logs(paths: list[str], settings: AnalyzeSettings, work: Path) -> Opened
             if Path(name).stat().st_size:
                 opened.no_logs.append(name)
             continue
-        opened.sources.append(source)
+        opened.sources.append(replace(source, whole=reads_in_order(detected)))
         opened.detected.append(detected)
     if not opened.sources:
         raise refused[0]

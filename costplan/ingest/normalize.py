@@ -159,8 +159,9 @@ def _requests(log: Log) -> dict[str, deque[Call]]:
 
 def _joined(response: Call, request: Call) -> Call:
     return msgspec.structs.replace(
-        response, messages=request.messages, tools=request.tools, params=request.params, user=request.user,
-        temperature=request.temperature, session_id=request.session_id, feature=request.feature, part=Part.WHOLE,
+        response, messages=request.messages, tools=request.tools, params=request.params,
+        user=request.user or response.user, session_id=request.session_id or response.session_id,
+        temperature=request.temperature, feature=request.feature or response.feature, part=Part.WHOLE,
         request_model=request.request_model or response.request_model,
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from costplan.engine import write_batches
 from costplan.ingest.decode import decode
 from costplan.ingest.detect import BY_NAME as DIALECT_BY_NAME
-from costplan.ingest.detect import Detected, dialect_of, reader_of, unwrap
+from costplan.ingest.detect import Detected, dialect_of, reader_of, reading_of, unwrap
 from costplan.ingest.features import FeatureBuilder, FeatureSettings
 from costplan.ingest.records import line_blocks, records
 from costplan.ingest.source import Split
@@ -116,9 +116,9 @@ def read_calls(
     `only`: lines that must be among them; others are left out where that saves decoding them. A record that the file's
     dialect cannot use is offered to the dialect whose signature it carries: files are mixed.
     """
-    read = reader_of(detected)
-    lines = [0]
-    for line, record in records(split, books.reject, lines, only):
+    read, at_end = reading_of(detected)
+    lines, line = [0], 0
+    for line, record in records(split, books.reject, lines, None if split.source.whole else only):
         try:
             found = _calls(record, read, detected)
         except BadRecord as bad:
@@ -129,6 +129,8 @@ def read_calls(
         if max_records is not None and books.records >= max_records:
             lines[0] = line  # --head: the source was left in the middle
             break
+    for call in _checked(at_end(), line, books):
+        yield line, call
     books.lines = lines[0]
 
 

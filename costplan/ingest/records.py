@@ -173,7 +173,7 @@ def _parquet_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[
     number = 0
     try:
         file = open_parquet(split.source.shown, split.source.file)
-        for batch in file.iter_batches(4096, row_groups=[split.start]):
+        for batch in file.iter_batches(4096, row_groups=[*range(split.start, split.end)]):
             for row in batch.to_pylist():
                 number += 1
                 yield number, row

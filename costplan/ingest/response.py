@@ -73,6 +73,12 @@ def side_calls(call: Call, body: dict[str, Any]) -> list[Call]:
     return found
 
 
+def status_of(value: Any) -> int | None:
+    """An HTTP status, or None for anything else."""
+    number = soft_float(value)
+    return int(number) if number is not None and 100 <= number < 600 else None
+
+
 def read_error(call: Call, error: Any, status: int | None = None) -> None:
     """Mark the call as failed, under the provider's own error name where it has one."""
     call.ok = False

@@ -54,8 +54,10 @@ def settle(parsed: list[Parsed], folder: Path) -> Settled:
     for index, gone in enumerate(merged_rows):
         keep[edges[index] + gone] = False
     merged = int((~keep).sum())
+    snapshots = _snapshots(chunks, keep)
     parents = _parent_spans(chunks, [split.links for split in parsed], keep)
     duplicates, repeated = _duplicates(chunks, keep)
+    duplicates += snapshots
     dropped = [np.flatnonzero(~keep[edges[i] : edges[i + 1]]) for i in range(len(chunks))]
     return Settled(chunks, dropped, duplicates, repeated, merged, parents, _cut_lengths(parsed))
 
@@ -65,6 +67,24 @@ def _column(chunks: list[Chunk], name: str, dtype: Any) -> NDArray[Any]:
     if not chunks:
         return np.zeros(0, dtype=dtype)
     return np.concatenate([np.asarray(read_batch(chunk.path, 0, [name])[name], dtype=dtype) for chunk in chunks])
+
+
+def _snapshots(chunks: list[Chunk], keep: NDArray[np.bool_]) -> int:
+    """Of the records of one call keep the one with the most output; of equals the last of the first file that has any.
+
+    Agents write a call again as it grows and when they resume a session: the last record holds the answer's end.
+    """
+    shown = np.flatnonzero((_column(chunks, "flags", np.int64) & Flag.SNAPSHOT) != 0)
+    keys = _column(chunks, "id_key", np.uint64)[shown] if len(shown) else np.zeros(0, np.uint64)
+    shown, keys = shown[keys != 0], keys[keys != 0]
+    if not len(shown):
+        return 0
+    output = _column(chunks, "output_tokens", np.int64)[shown]
+    file = np.repeat([chunk.source_index for chunk in chunks], [chunk.rows for chunk in chunks])[shown]
+    order = np.lexsort((-shown, file, -output, keys))
+    again = keys[order][1:] == keys[order][:-1]
+    keep[shown[order[1:][again]]] = False
+    return int(again.sum())
 
 
 def _duplicates(chunks: list[Chunk], keep: NDArray[np.bool_]) -> tuple[int, int]:
@@ -129,6 +149,8 @@ def _with_request_columns(index: int, chunks: list[Chunk], pairs: list[tuple[int
     pick = np.arange(chunks[index].rows)
     pick[target] = chunks[index].rows + np.arange(len(target))
     columns |= take(concat([own, requests]), pick)
+    for name in ("user", "session"):  # a gateway's row of counts names them where its row of text does not
+        columns[name] = np.where(columns[name] == 0, own[name], columns[name])
     kinds = _with_models(columns, chunks, index, pairs)
     path = folder / f"{chunks[index].path.stem}-merged.arrow"
     write_batches(path, [columns])
@@ -153,10 +175,11 @@ def _with_models(
 
 def _parent_spans(chunks: list[Chunk], links: list[Keys], keep: NDArray[np.bool_]) -> int:
     """Drop a call that stands above other calls of its trace and repeats (at least) the sum of their usage."""
-    spans = _column(chunks, "span_key", np.uint64)
+    spans, parents = (_column(chunks, name, np.uint64) for name in ("span_key", "parent_key"))
+    turns = (_column(chunks, "flags", np.int64) & Flag.SNAPSHOT) != 0
+    spans[turns] = parents[turns] = 0  # an agent's turns follow each other: none repeats the next
     if not spans.any():
         return 0
-    parents = _column(chunks, "parent_key", np.uint64)
     through = {int(span): int(parent) for pair in links for span, parent in pair}
     tokens = _column(chunks, "input_tokens", np.int64).clip(0) + _column(chunks, "output_tokens", np.int64).clip(0)
     # a span that was exported twice counts once: its later rows are duplicates or repeat the parent

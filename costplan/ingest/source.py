@@ -35,6 +35,8 @@ class Source:
     compression: Compression
     size: int
     delimiter: str = ","
+    whole: bool = False
+    """A record means something only after those before it: the file is one split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +162,9 @@ def splits_of(index: int, source: Source) -> list[Split]:
     """Cut a source; what cannot be cut (compressed, arrays, CSV with quoted line ends) is one split."""
     if source.kind == "parquet":
         groups = open_parquet(source.shown, source.file).metadata.num_row_groups
-        return [Split(index, source, group, group + 1) for group in range(groups)]
-    if source.kind != "lines" or source.compression:
+        step = max(groups, 1) if source.whole else 1
+        return [Split(index, source, group, group + step) for group in range(0, groups, step)]
+    if source.kind != "lines" or source.compression or source.whole:
         return [Split(index, source, 0, source.size)]
     size = max(SPLIT_BYTES, -(-source.size // MAX_SPLITS))
     edges = [0, *range(min(FIRST_SPLIT_BYTES, source.size), source.size, size), source.size]
