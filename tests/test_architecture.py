@@ -64,7 +64,7 @@ BUDGETS = (
     Budget(parts=frozenset({"breakeven"}), lines=1400, reason="traffic, offers, crossings, ranges and their document"),
     Budget(
         parts=frozenset({"report"}),
-        lines=2540,
+        lines=2900,
         reason="plan and each of its levers, serving, break-even, measurement, gate, cache, routes, compression",
     ),
     Budget(
@@ -74,7 +74,7 @@ BUDGETS = (
         "optional language model; where in a prompt tokens go, since cached ones cost less",
     ),
     Budget(parts=frozenset({"explore"}), lines=420, reason="columns, an expression parser, groups"),
-    Budget(parts=frozenset({"compare"}), lines=320, reason="figures of four documents, what explains a change, limits"),
+    Budget(parts=frozenset({"compare"}), lines=350, reason="figures of four documents, what explains a change, limits"),
     Budget(
         parts=frozenset({"generate"}),
         lines=1030,
@@ -101,7 +101,7 @@ BUDGETS = (
         reason="a log's prompts, a grid of replays, label files, per-site advice, hits and configurations written out",
     ),  # fmt: skip
 )
-REST_LINES = 5850  # all other parts together: books, bills and sums of a plan, documents, settings, commands
+REST_LINES = 6400
 
 
 def code_lines(text: str) -> int:

@@ -10,8 +10,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 from costplan.explore import run_explore
-from costplan.results import plan_from_json
-from costplan.results.explore import Explore, explore_json, explore_schema
+from costplan.results import GroupRow, plan_from_json
+from costplan.results.explore import Explore, ExploreRow, explore_json, explore_schema
 from costplan.settings import ExploreSettings
 from tests.levers.logs import call
 from tests.test_cli import Run, mistake, run
@@ -27,6 +27,10 @@ def explored(*by: str, log: str = DEMO, **settings: object) -> Explore:
     return run_explore([log], ExploreSettings(by=by, workers=1, **settings))  # type: ignore[arg-type]
 
 
+def amounts(row: ExploreRow | GroupRow) -> tuple[object, ...]:
+    return row.requests, row.cost_usd, row.input_tokens, row.output_tokens, row.cache_read_tokens, row.failed
+
+
 @pytest.mark.parametrize("log", ["demo.jsonl.gz", "pairs_openai.jsonl", "litellm_spend_logs.jsonl"])
 def test_groups_are_those_of_analyze_to_the_nano_dollar(run: Run, log: str) -> None:
     plan = plan_from_json(run("analyze", str(TRACES / log), "--semantic", "off", "--json", "-").out.encode())
@@ -35,15 +39,9 @@ def test_groups_are_those_of_analyze_to_the_nano_dollar(run: Run, log: str) -> N
               "hour": unit.by_hour, "day": unit.by_day, "operation": unit.by_operation}  # fmt: skip
     for by, expected in groups.items():
         found = explored(by, log=str(TRACES / log), top=50)
-        rows = [
-            row
-            for row in (*found.rows, *([found.rest] if found.rest else []))
-            if row.key[0] not in ("(no tag)", "(no user)")
-        ]
-        told = {(r.key[0], r.requests, r.cost_usd, r.input_tokens, r.output_tokens, r.failed) for r in rows}
-        assert told == {(r.key, r.requests, r.cost_usd, r.input_tokens, r.output_tokens, r.failed) for r in expected}, (
-            by
-        )
+        rows = [row for row in (*found.rows, found.rest) if row and row.key[0] not in ("(no tag)", "(no user)")]
+        told = {(row.key[0], *amounts(row)) for row in rows}
+        assert told == {(row.key, *amounts(row)) for row in expected}, by
     assert explored("model", log=str(TRACES / log)).cost_usd == plan.baseline.cost_usd.value
 
 
@@ -123,8 +121,9 @@ def test_users_and_sessions_are_never_named(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("models.txt", []), ("two.txt", ["--by", "call_site,model", "--where", "cost>0.001 and not weekday in (Sat, Sun)"]),
-        ("days.txt", ["--by", "day", "--where", "tag=batchable"]), ("users.csv", ["--by", "user", "--top", "3", "--csv", "-"]),
+        ("models.txt", []), ("days.txt", ["--by", "day", "--where", "tag=batchable"]),
+        ("two.txt", ["--by", "call_site,model", "--where", "cost>0.001 and not weekday in (Sat, Sun)"]),
+        ("users.csv", ["--by", "user", "--top", "3", "--csv", "-"]),
         ("none.txt", ["--where", "model=nothing"]),
     ],
 )  # fmt: skip
@@ -148,7 +147,8 @@ def test_the_document_fits_its_schema(run: Run, monkeypatch: pytest.MonkeyPatch,
 @pytest.mark.parametrize(
     ("options", "code", "error", "hint"),
     [
-        (["--by", "usr"], 2, "no column 'usr'", "user"), (["--by", "cost"], 2, "a number is no group", "--where 'cost>"),
+        (["--by", "usr"], 2, "no column 'usr'", "user"),
+        (["--by", "cost"], 2, "a number is no group", "--where 'cost>"),
         (["--by", "model,user,day"], 2, "names 3 columns", "one column or two"), (["--top", "0"], 2, "--top", ""),
         (["--sort", "price"], 2, "--sort", ""), (["--where", "model"], 2, "column 6", ""),
         (["--csv", "no/such/x.csv"], 1, "cannot be written", ""), (["--csv", "-", "--json", "-"], 2, "stdout", ""),

@@ -14,7 +14,8 @@ MODELS = ["gpt-4o", "gpt-4o-mini", "claude-sonnet-4-5", "or", "a b"]
 TAGSETS: list[tuple[str, ...]] = [(), ("search",), ("search", "beta"), ("nightly",)]
 COLUMNS: dict[str, Column] = {
     "model": Labels(np.array([0, 1, 2, 3, 4, 0]), MODELS), "tag": Tags(np.array([0, 1, 2, 3, 1, 0]), TAGSETS),
-    "cost": np.array([0.5, 0.01, 2.0, np.nan, 0.0, 0.5]), "day": Labels(np.array([0, 0, 1, 1, 1, 0]), ["2026-10-01", "2026-10-02"]),
+    "cost": np.array([0.5, 0.01, 2.0, np.nan, 0.0, 0.5]),
+    "day": Labels(np.array([0, 0, 1, 1, 1, 0]), ["2026-10-01", "2026-10-02"]),
 }  # fmt: skip
 
 
