@@ -7,7 +7,8 @@ from typing import Any
 
 from costplan.ingest.fields import as_dict, as_int, as_list, as_text, dig, time_us
 from costplan.ingest.gateway import labels_of
-from costplan.ingest.request import read_labels, read_request
+from costplan.ingest.loose import tier_of
+from costplan.ingest.request import read_labels, read_request, soft_float
 from costplan.ingest.response import read_error, read_response, set_usage, side_calls
 from costplan.ingest.sse import assemble
 from costplan.ingest.usage import Usage, usage_of
@@ -63,7 +64,10 @@ def calls(record: dict[str, Any]) -> list[Call | NotACall]:
     if not model.startswith("arn:"):
         call.response_model = ""  # Anthropic's own name of the model; the bill follows Bedrock's
     tier: Any = body.get("serviceTier") or dig(asked.get("inputBodyJson"), "serviceTier")
-    call.service_tier = (as_text(dig(tier, "type")) or call.service_tier).replace("default", "").replace("standard", "")
+    call.service_tier = tier_of(dig(tier, "type")) or call.service_tier
+    metrics = as_dict(body.get(_METRICS))  # of a streamed InvokeModel: milliseconds
+    call.ttft_s, taken = (_seconds(metrics.get(name)) for name in ("firstByteLatency", "invocationLatency"))
+    call.duration_s = taken if call.duration_s is None else call.duration_s
     _usage(call, asked, answered, usage_of(body))
     if error := as_text(record.get("errorCode")):
         read_error(call, error, _STATUS.get(error))
@@ -77,6 +81,11 @@ def model_of(model_id: str) -> str:
     kind, slash, name = model_id.rpartition("/")
     named = slash and kind.rpartition(":")[2] in {"foundation-model", "inference-profile"}
     return name if named and model_id.startswith("arn:") else model_id
+
+
+def _seconds(milliseconds: Any) -> float | None:
+    number = soft_float(milliseconds)
+    return None if number is None else number / 1000
 
 
 def _usage(call: Call, asked: dict[str, Any], answered: dict[str, Any], body: Usage | None) -> None:
@@ -122,6 +131,6 @@ def _body(value: Any) -> dict[str, Any]:
         body |= {key: value for key, value in (("stopReason", dig(chunk, "messageStop", "stopReason")),) if value}
         if tools:
             body["content"] = [*as_list(body.get("content")), *tools]
-        if "usage" not in body and _METRICS in chunk:
+        if _METRICS in chunk:
             body[_METRICS] = chunk[_METRICS]
     return body | ({"text": "".join(texts)} if texts else {})

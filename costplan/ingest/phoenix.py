@@ -20,6 +20,7 @@ RULE = (
 )
 
 _PREFIX = "attributes."
+_LISTS = ("llm.input_messages", "llm.output_messages", "llm.tools", "tag.tags")
 _DEEPEST = 12
 _LONGEST_LITERAL = 1_000_000
 
@@ -68,7 +69,7 @@ def _flatten(found: dict[str, Any], key: str, value: Any, depth: int = 0) -> Non
 
     A dataframe holds NaN where a span lacks a column; as CSV it holds lists in Python's notation.
     """
-    if isinstance(value, str) and key.startswith(("llm.input_messages", "llm.output_messages", "llm.tools")):
+    if isinstance(value, str) and key.startswith(_LISTS):
         value = _literal(value)
     if depth > _DEEPEST or value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         return
