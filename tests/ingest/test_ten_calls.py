@@ -88,7 +88,10 @@ def test_the_ten_as_phoenix_csv_and_as_parquet_are_the_ten_as_json(plans: dict[s
     import pyarrow.parquet as pq
 
     rows = [WRITERS["phoenix"](call) for call in TEN]
-    printed = [{k: "" if v is None else str(v) if isinstance(v, list) else v for k, v in row.items()} for row in rows]
+    printed = [
+        {k: "" if v is None else str(cast(Any, v)) if isinstance(v, list) else v for k, v in row.items()}
+        for row in rows
+    ]
     pq.write_table(cast(Any, pa).Table.from_pylist(rows), tmp_path / "spans.parquet")
     for file in (as_csv(tmp_path / "spans.csv", printed), tmp_path / "spans.parquet"):
         plan = plan_of(file)
