@@ -12,7 +12,7 @@ from costplan.ingest.request import read_labels, read_request, soft_float
 from costplan.ingest.response import read_error, read_response, set_usage, side_calls
 from costplan.ingest.sse import assemble
 from costplan.ingest.usage import Usage, usage_of
-from costplan.trace import Call, NotACall
+from costplan.trace import BadRecord, Call, NotACall
 
 NAME = "bedrock"
 RULE = (
@@ -37,6 +37,8 @@ def matches(record: dict[str, Any]) -> bool:
 
 def calls(record: dict[str, Any]) -> list[Call | NotACall]:
     """The call, with one more per sub-inference on another model; counting tokens and guardrails alone are no calls."""
+    if not matches(record) and "modelId" not in record:
+        raise BadRecord("no_invocation_log")  # --format bedrock on something else
     operation = as_text(record.get("operation")) or "InvokeModel"
     if not operation.startswith(("Converse", "InvokeModel")):
         return [NotACall("bedrock_" + ("count_tokens" if operation == "CountTokens" else "other_operation"))]
@@ -89,7 +91,8 @@ def _seconds(milliseconds: Any) -> float | None:
 
 
 def _usage(call: Call, asked: dict[str, Any], answered: dict[str, Any], body: Usage | None) -> None:
-    """Counts beside the bodies first: a streamed body's own end in a start value. The body knows the parts."""
+    """Counts beside the bodies first, since a streamed body may hold the output's start value only; the body tells
+    cache writes of an hour, reasoning, and what older records do not count."""
     body = body or Usage()
     fresh, out = as_int(asked.get("inputTokenCount")), as_int(answered.get("outputTokenCount"))
     names = ("cacheReadInputTokenCount", "cacheWriteInputTokenCount")
@@ -126,11 +129,11 @@ def _body(value: Any) -> dict[str, Any]:
         )  # fmt: skip
         texts += [part for part in parts if isinstance(part, str)]
         start = dig(chunk, "contentBlockStart", "start")
-        tools = [start] if dig(start, "toolUse") else []
         body |= {key: value for key, value in as_dict(chunk.get("metadata")).items() if key in ("usage", "metrics")}
-        body |= {key: value for key, value in (("stopReason", dig(chunk, "messageStop", "stopReason")),) if value}
-        if tools:
-            body["content"] = [*as_list(body.get("content")), *tools]
+        if stop := dig(chunk, "messageStop", "stopReason"):
+            body["stopReason"] = stop
+        if dig(start, "toolUse"):
+            body["content"] = [*as_list(body.get("content")), start]
         if _METRICS in chunk:
             body[_METRICS] = chunk[_METRICS]
     return body | ({"text": "".join(texts)} if texts else {})

@@ -90,6 +90,25 @@ def test_bodies_as_json_text_are_read():
     assert one(record) == one(ROWS[1])
 
 
+def test_a_tool_call_in_chunks_is_an_action_and_no_text():
+    chunks = [
+        {"contentBlockStart": {"start": {"toolUse": {"name": "find"}}}},
+        {"messageStop": {"stopReason": "tool_use"}},
+    ]
+    call = one(ROWS[2] | {"output": {"outputBodyJson": chunks, "outputTokenCount": 9}})
+    assert (call.output_tool_calls, call.finish_reason, call.output_text) == (
+        [{"toolUse": {"name": "find"}}],
+        "tool_use",
+        None,
+    )
+    assert call.output_tokens == 9
+
+
+def test_a_record_of_something_else_is_refused():
+    with pytest.raises(BadRecord, match="no_invocation_log"):
+        bedrock.calls({"logEvents": []})
+
+
 def test_counts_that_are_no_numbers_are_a_bad_record():
     with pytest.raises(BadRecord, match="bad_number"):
         bedrock.calls(ROWS[1] | {"input": {"inputTokenCount": "many"}})
