@@ -15,27 +15,36 @@ from costplan.ingest import (
     bailian,
     bare,
     batch,
+    bedrock,
     burstgpt,
     canonical,
     claude_code,
+    cloudflare,
     codex,
     envoy,
     generic,
+    helicone,
     kong,
     langfuse,
+    langsmith,
     litellm,
     mooncake,
+    openrouter,
     otlp,
     pairs,
+    phoenix,
+    portkey,
     sagemaker,
     vertex,
 )
+from costplan.ingest.fields import as_list, dig, from_json
 from costplan.ingest.records import csv_header, records
 from costplan.ingest.source import Source, Split, splits_of
 from costplan.trace import BadRecord, Call, NotACall
 
 DIALECTS: tuple[ModuleType, ...] = (
-    canonical, otlp, litellm, langfuse,
+    canonical, otlp, bedrock, litellm, langfuse,
+    helicone, langsmith, phoenix, openrouter, portkey, cloudflare,
     kong, envoy, apim, vertex, sagemaker, claude_code, codex,
     batch, anthropic_batch, bailian, mooncake, burstgpt, azure, pairs, bare,
     generic,
@@ -55,6 +64,7 @@ _CONTAINERS = (
     "generations",
     "requests",
     "traces",
+    "result",
 )
 
 Reader = Callable[[dict[str, Any]], list[Call | NotACall]]
@@ -74,12 +84,16 @@ class Detected:
 
 
 def unwrap(record: Any) -> list[Any]:
-    """The records inside `{"data": [...]}` and its kin; any other record is itself."""
+    """The records inside `{"data": [...]}` and its kin or in CloudWatch's events; any other record is itself."""
     if isinstance(record, dict):
         for name in _CONTAINERS:
             inner: Any = cast(dict[str, Any], record).get(name)
             if isinstance(inner, list) and inner and isinstance(inner[0], dict):
                 return cast(list[Any], inner)
+        wrapped = cast(dict[str, Any], record)
+        messages = [dig(event, "message") for event in as_list(wrapped.get("logEvents") or wrapped.get("events"))]
+        if messages and isinstance(messages[0], str):  # CloudWatch: each event's message is a record as text
+            return [from_json(message) if isinstance(message, str) else message for message in messages]
     return [record]
 
 

@@ -1,12 +1,12 @@
 """Langfuse observations, from the blob export (snake_case) or the API and UI (camelCase); knows no scores."""
 
-import re
 from functools import cache
 from typing import Any, cast
 
 from costplan.ingest.fields import as_dict, as_float, as_int, as_list, as_text, time_us
 from costplan.ingest.loose import (
     first,
+    http_status_in,
     is_cut,
     messages_of,
     params_of,
@@ -25,7 +25,6 @@ RULE = (
 )
 
 _OPERATIONS = {"GENERATION": "chat", "EMBEDDING": "embeddings"}
-_HTTP_STATUS = re.compile(r"(?:status|code)\D{0,8}([45]\d\d)\b", re.IGNORECASE)
 
 
 def matches(record: dict[str, Any]) -> bool:
@@ -49,7 +48,6 @@ def calls(record: dict[str, Any]) -> list[Call | NotACall]:
     wait = seconds_between(start, time_us(_get(record, "completion_start_time")))
     text, tool_calls = reply_of(record.get("output"))
     ok = (as_text(record.get("level")) or "").upper() != "ERROR"
-    status = _HTTP_STATUS.search(as_text(_get(record, "status_message")) or "")
     call = Call(
         request_id=ids[0],
         span_id=ids[0],
@@ -76,7 +74,7 @@ def calls(record: dict[str, Any]) -> list[Call | NotACall]:
         params=params_of(parameters),
         text_cut=is_cut(record.get("input")),
         ok=ok,
-        http_status=int(status[1]) if status and not ok else None,
+        http_status=None if ok else http_status_in(_get(record, "status_message")),
         error_type=None if ok else "langfuse_error",
         cost_usd_reported=_number(
             first(_get(record, "total_cost"), _get(record, "calculated_total_cost"), costs.get("total"))

@@ -16,6 +16,7 @@ _SAMPLING = re.compile(
     "presence_penalty|frequency_penalty|repetition_penalty|logit_bias|response_format|reasoning|reasoning_effort|"
     "thinking|tool_choice|verbosity"
 )
+_HTTP_STATUS = re.compile(r"(?:status|code)\D{0,8}([45]\d\d)\b", re.IGNORECASE)
 _STANDARD_TIERS = {"", "default", "standard", "auto", "none", "null"}
 
 
@@ -147,6 +148,12 @@ def reason(prefix: str, value: Any) -> str:
     """A name for the books made from hostile text: snake_case, short."""
     name = re.sub(r"[^a-z0-9]+", "_", (as_text(value) or "").lower()[:60]).strip("_")[:40]
     return f"{prefix}_{name or 'untyped'}"
+
+
+def http_status_in(message: Any) -> int | None:
+    """The status that an error text names ("Error code: 429 - …"), None where it names none."""
+    found = _HTTP_STATUS.search((as_text(message) or "")[:2000])
+    return int(found[1]) if found else None
 
 
 def seconds_between(start_us: int | None, end_us: int | None) -> float | None:

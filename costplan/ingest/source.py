@@ -22,6 +22,8 @@ HEAD_BYTES = 1 << 18
 
 Kind = Literal["lines", "values", "csv", "parquet"]
 _MAGIC = {b"\x89PNG": "a PNG image", b"PK\x03\x04": "a zip archive", b"%PDF": "a PDF", b"SQLi": "an SQLite database"}
+_BEDROCK_BODY = re.compile(r"(^|/)data/[^/]+_(?:input|output)\.json\.gz$")
+"""Large bodies that Bedrock's invocation log keeps beside its records: the records count them already."""
 _READS = "costplan reads JSONL, JSON, CSV and Parquet"
 
 
@@ -61,7 +63,9 @@ def expand(paths: list[str]) -> dict[str, bool]:
         if name == "-" or (path.exists() and not path.is_dir()):
             names = [name]
         elif path.is_dir():
-            inside = sorted(str(p) for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+            inside = sorted(
+                str(p) for p in path.rglob("*") if p.is_file() and not p.name.startswith(".") and _is_own(p)
+            )
             names = [p for p in inside if _looks_like_log(p)]
             if not names:
                 holds = "no file with a log's ending" if inside else "no files"
@@ -69,7 +73,11 @@ def expand(paths: list[str]) -> dict[str, bool]:
         else:
             anchor = Path(path.anchor) if path.is_absolute() else Path()
             pattern = str(path.relative_to(anchor)) if path.is_absolute() else name
-            names = sorted(str(p) for p in anchor.glob(pattern) if p.is_file()) if set(name) & set("*?[") else []
+            names = (
+                sorted(str(p) for p in anchor.glob(pattern) if p.is_file() and _is_own(p))
+                if set(name) & set("*?[")
+                else []
+            )
             if not names:
                 raise CostplanError(
                     f"{name}: no such file", hint="check the path; quote globs so that costplan sees them"
@@ -80,6 +88,11 @@ def expand(paths: list[str]) -> dict[str, bool]:
                 found.setdefault(inner, inner == name)
                 seen.add(resolved)
     return found
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a file that a directory or a glob holds stands for calls of its own."""
+    return _BEDROCK_BODY.search(path.as_posix()) is None
 
 
 def _looks_like_log(name: str) -> bool:

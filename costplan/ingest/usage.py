@@ -146,12 +146,15 @@ def _responses(usage: dict[str, Any]) -> Usage:
     units = _units({"input_audio_tokens": details, "output_audio_tokens": out}, "audio_tokens", "audio")
     units |= _units({"input_image_tokens": details, "output_image_tokens": out}, "image_tokens")
     _searches(usage, units)
+    write_1h = _first(details, "ephemeral_1h_input_tokens")
     return Usage(
         as_int(usage.get("input_tokens")),
         as_int(usage.get("output_tokens")),
         _first(details, "cached_tokens", "cache_read"),
-        _first(details, "cache_write_tokens", "cache_creation"),
-        _first(details, "ephemeral_1h_input_tokens"),
+        # LangChain leaves the sum at 0 where it knows the parts
+        _first(details, "cache_write_tokens", "cache_creation")
+        or write_1h + _first(details, "ephemeral_5m_input_tokens"),
+        write_1h,
         _first(out, "reasoning_tokens", "reasoning", "thinking_tokens"),
         units,
         "cached_tokens" in details or "cache_read" in details,

@@ -4,7 +4,24 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from costplan.ingest import azure, bailian, burstgpt, canonical, generic, langfuse, litellm, mooncake, otlp
+from costplan.ingest import (
+    azure,
+    bailian,
+    bedrock,
+    burstgpt,
+    canonical,
+    cloudflare,
+    generic,
+    helicone,
+    langfuse,
+    langsmith,
+    litellm,
+    mooncake,
+    openrouter,
+    otlp,
+    phoenix,
+    portkey,
+)
 from costplan.trace import BadRecord, Call, NotACall
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +44,61 @@ SIGNATURES: list[tuple[ModuleType, str, dict[str, Any]]] = [
         langfuse,
         "traceId startTime endTime usage usageDetails input output modelParameters calculatedTotalCost level",
         {"type": "EMBEDDING"},
+    ),
+    (
+        helicone,
+        """response_id response_status response_model request_created_at request_id request_path request_user_id
+        request_properties request_model model_override provider delay_ms latency time_to_first_token total_tokens
+        prompt_tokens prompt_cache_write_tokens prompt_cache_read_tokens completion_tokens reasoning_tokens costUSD cost
+        request_body response_body cache_reference_id prompt_id target_url""",
+        {},
+    ),
+    (
+        langsmith,
+        """id trace_id parent_run_id start_time end_time first_token_time inputs outputs error status tags extra
+        prompt_tokens completion_tokens total_tokens prompt_token_details completion_token_details total_cost""",
+        {"run_type": "llm"},
+    ),
+    (
+        phoenix,
+        """context.trace_id context.span_id parent_id start_time end_time status_code status_message attributes context
+        attributes.llm.token_count.prompt attributes.llm.token_count.completion attributes.llm.input_messages
+        attributes.llm.token_count.prompt_details.cache_read attributes.llm.output_messages attributes.llm.tools
+        attributes.llm.invocation_parameters attributes.tag.tags attributes.llm attributes.input.value""",
+        {"span_kind": "LLM"},
+    ),
+    (
+        bedrock,
+        "timestamp identity requestId operation modelId requestMetadata input output errorCode",
+        {"schemaType": "ModelInvocationLog"},
+    ),
+    (
+        bedrock,
+        "timestamp identity requestId modelId requestMetadata errorCode",
+        {
+            "schemaType": "ModelInvocationLog",
+            "input": {"inputTokenCount": 10**400, "inputBodyJson": {"messages": [1], "system": [[]]}},
+            "output": {"outputBodyJson": [{"metadata": [], "outputs": "x"}, 3, {"contentBlockStart": {"start": 1}}]},
+        },
+    ),
+    (
+        openrouter,
+        """generation_id created_at cost_total tokens_prompt tokens_completion tokens_reasoning tokens_cached variant
+        model_permaslug cancelled streamed user finish_reason_normalized generation_time_ms time_to_first_token_ms
+        api_key_name app_name requests usage""",
+        {},
+    ),
+    (
+        cloudflare,
+        """id created_at provider model path success status_code duration tokens_in tokens_out cost cached metadata
+        request response""",
+        {},
+    ),
+    (
+        portkey,
+        """id trace_id created_at request response is_success ai_org ai_model req_units res_units total_units
+        request_url response_time response_status_code prompt_slug metadata cache_status""",
+        {},
     ),
     (azure, "TIMESTAMP ContextTokens GeneratedTokens", {}),
     (mooncake, "timestamp input_length output_length hash_ids block_size", {}),
@@ -126,7 +198,7 @@ def test_hostile_values_under_known_keys_are_read_or_refused(dialect: ModuleType
     check()
 
 
-@pytest.mark.parametrize("dialect", [azure, bailian, burstgpt, canonical, generic, langfuse, litellm, mooncake, otlp])
+@pytest.mark.parametrize("dialect", [*dict.fromkeys(case[0] for case in SIGNATURES), otlp])
 def test_arbitrary_objects_are_read_or_refused(dialect: ModuleType):
     @settings(max_examples=60, deadline=None)
     @given(records)
@@ -149,3 +221,34 @@ def test_a_guess_never_fails_and_names_each_column_once(columns: list[str], data
     samples = data.draw(st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(columns, values)), max_size=3))
     mapping = generic.guess_map(columns, samples)
     assert set(mapping) <= set(generic.FIELDS) and len(set(mapping.values())) == len(mapping)
+
+
+NESTED = """
+    inputBodyJson outputBodyJson inputTokenCount outputTokenCount cacheReadInputTokenCount metrics metadata
+    kwargs generations message usage_metadata input_token_details llm_output token_usage invocation_params
+    data id type system contentBlockDelta contentBlockStart delta start stopReason inputTokens
+    cacheWriteInputTokens ephemeral_1h_input_tokens Helicone-Session-Id team prompt_tokens completion_tokens
+    input_tokens cache_read error status service_tier tools"""
+bodies = st.recursive(
+    values,
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.fixed_dictionaries({}, optional=dict.fromkeys(NESTED.split() + CHAT_KEYS, inner))
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(bodies, bodies, bodies)
+def test_hostile_bodies_are_read_or_refused(asked: Any, answered: Any, extra: Any):
+    reads_or_refuses(
+        bedrock, {"schemaType": "ModelInvocationLog", "input": asked, "output": answered, "identity": extra}
+    )
+    reads_or_refuses(langsmith, {"run_type": "llm", "inputs": asked, "outputs": answered, "extra": extra})
+    reads_or_refuses(
+        helicone,
+        {"request_created_at": 1, "request_body": asked, "response_body": answered, "request_properties": extra},
+    )
+    reads_or_refuses(portkey, {"ai_model": "m", "request": asked, "response": answered, "metadata": extra})
+    reads_or_refuses(phoenix, {"span_kind": "LLM", "context": {}, "attributes": {"llm": asked, "input": answered}})
