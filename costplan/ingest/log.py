@@ -4,7 +4,7 @@ import gc
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from costplan.engine import Executor, read_batch
 from costplan.errors import CostplanError, UsageError
+from costplan.ingest.archive import is_zip, unzip
 from costplan.ingest.detect import Detected, detect
 from costplan.ingest.features import FeatureSettings
 from costplan.ingest.generic import parse_map
@@ -132,15 +133,15 @@ def open_logs(paths: list[str], settings: AnalyzeSettings, work: Path) -> Opened
     opened = Opened([], [], [])
     mapping = parse_map(list(settings.map)) if settings.map else {}
     refused: list[CostplanError] = []
-    for name, named in expand(paths).items():
+    for name, file, named in _files(paths, work):
         try:
-            source = open_source(name, _spooled(name, work))
+            source = open_source(name, file)
             detected = detect(source, forced=settings.format, mapping=mapping)
         except CostplanError as error:
             if named or isinstance(error, UsageError):
                 raise
             refused.append(error)
-            if Path(name).stat().st_size:
+            if (file or Path(name)).stat().st_size:
                 opened.no_logs.append(name)
             continue
         opened.sources.append(source)
@@ -148,6 +149,17 @@ def open_logs(paths: list[str], settings: AnalyzeSettings, work: Path) -> Opened
     if not opened.sources:
         raise refused[0]
     return opened
+
+
+def _files(paths: list[str], work: Path) -> Iterator[tuple[str, Path | None, bool]]:
+    """(name, where its bytes are if elsewhere, whether the user named the file itself); a zip archive is a folder."""
+    for name, named in expand(paths).items():
+        file = _spooled(name, work)
+        if is_zip(file or Path(name)):
+            members = unzip("stdin" if name == "-" else name, file or Path(name), work)
+            yield from ((member, copy, len(members) == 1) for member, copy in members)
+        else:
+            yield name, file, named
 
 
 def _spooled(name: str, work: Path) -> Path | None:
