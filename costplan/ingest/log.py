@@ -1,6 +1,7 @@
 """Logs in, settled chunks and books out: the one place that sees all files together; knows no price."""
 
 import gc
+import shlex
 import shutil
 import sys
 from collections import Counter
@@ -69,10 +70,12 @@ class Opened:
 
 
 def read_log(
-    paths: list[str], settings: AnalyzeSettings, features: FeatureSettings, work: Path, pool: Executor, report: Progress
-) -> Log:
+    paths: list[str] | Opened, settings: AnalyzeSettings, features: FeatureSettings, work: Path, pool: Executor,
+    report: Progress,
+) -> Log:  # fmt: skip
     """Parse all files. Raises CostplanError for a file that is no log and for a log without a single call."""
-    opened = open_logs(paths, settings, work)
+    opened = paths if isinstance(paths, Opened) else open_logs(paths, settings, work)
+    _refuse_exports(opened)
     sources, detected = opened.sources, opened.detected
     jobs = _jobs(sources, detected, settings, features, work)
     parsed, digests = _parse(jobs, sources, settings.head, pool, report)
@@ -107,6 +110,25 @@ def read_log(
         duplicates=settled.duplicates, repeated_ids=settled.repeated_ids, merged=settled.merged,
         cut_lengths=settled.cut_lengths, last_us=_last_us(settled.chunks), 
     )  # fmt: skip
+
+
+def _refuse_exports(opened: Opened) -> None:
+    """A row that stands for many calls is none: raises CostplanError where a file holds such rows."""
+    exports = [i for i, detected in enumerate(opened.detected) if detected.aggregated]
+    if not exports:
+        return
+    name = opened.sources[exports[0]].shown
+    if len(exports) < len(opened.sources):
+        log = next(s.shown for i, s in enumerate(opened.sources) if i not in exports)
+        paths = [log if "/" not in log.partition(".zip")[2] else "LOG", name]
+        raise UsageError(
+            f"{name}: an aggregated export beside a log ({log}): their calls would count twice",
+            hint=f"{shlex.join(['costplan', 'analyze', paths[0], '--invoice', paths[1]])} compares them; or give one",
+        )
+    raise CostplanError(
+        f"{name}: an aggregated export ({opened.detected[exports[0]].name}), which holds no single call",
+        hint=f"this needs a request log; what the export can tell: {shlex.join(['costplan', 'analyze', name])}",
+    )
 
 
 def site_names(log: Log, by_spend: list[int]) -> tuple[dict[int, str], dict[int, str]]:
