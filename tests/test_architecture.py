@@ -29,8 +29,9 @@ class Budget:
 BUDGETS = (
     Budget(
         parts=frozenset({"ingest"}),
-        lines=5850,
-        reason="13 dialects, recorded bodies, a compiled JSON walk; prompts read a second time",
+        lines=6420,
+        reason="13 dialects, recorded bodies, a compiled JSON walk; prompts read a second time; aggregated exports, "
+        "tables as spreadsheets write them, archives",
     ),
     Budget(
         parts=frozenset({"prices"}),
@@ -43,6 +44,9 @@ BUDGETS = (
         reason="one file per saving; for prompts that are alike: vectors, graph, word lists, replay, two estimators, "
         "and all of it on a log of any size",
     ),  # fmt: skip
+    Budget(
+        parts=frozenset({"daily"}), lines=660, reason="a plan from rows that stand for many calls: sums, month, growth"
+    ),
     Budget(parts=frozenset({"complexity"}), lines=350, reason="word lists, and one pass that counts them"),
     Budget(
         parts=frozenset({"routing"}),
@@ -64,7 +68,7 @@ BUDGETS = (
     Budget(parts=frozenset({"breakeven"}), lines=1400, reason="traffic, offers, crossings, ranges and their document"),
     Budget(
         parts=frozenset({"report"}),
-        lines=2510,
+        lines=2540,
         reason="plan and each of its levers, serving, break-even, measurement, gate, cache, routes, compression",
     ),
     Budget(
@@ -99,7 +103,7 @@ BUDGETS = (
         reason="a log's prompts, a grid of replays, label files, per-site advice, hits and configurations written out",
     ),  # fmt: skip
 )
-REST_LINES = 5850  # all other parts together: books, bills and sums of a plan, documents, settings, commands
+REST_LINES = 5880  # all other parts together: books, bills and sums of a plan, documents, settings, commands
 
 
 def code_lines(text: str) -> int:

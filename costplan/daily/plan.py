@@ -1,7 +1,7 @@
 """Entries of aggregated exports -> the plan: books, spend, mix, trend; each lever says that it needs a request log."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -11,12 +11,13 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from costplan.daily.growth import growth_of
-from costplan.daily.read import DAY_US, HOUR_US, Entry, Usage, day_of, read_exports, unused_costs
+from costplan.daily.read import DAY_US, HOUR_US, Entry, day_of, read_exports
+from costplan.daily.spend import Spend, hourly, only_money, requests_of, rows_by, spend_of
 from costplan.economics import moment
 from costplan.economics.groups import TOP, UNPRICED
 from costplan.errors import CostplanError, UsageError
 from costplan.ingest.log import Opened
-from costplan.kinds import Kind, PricedKinds, model_of, price_kinds, with_model
+from costplan.kinds import Kind, model_of
 from costplan.month import MIN_FULL_DAYS, Month, month_of
 from costplan.prices import nearest
 from costplan.results import (
@@ -27,7 +28,6 @@ from costplan.results import (
     Aggregated,
     Assumption,
     Baseline,
-    Basis,
     Books,
     CostParts,
     Estimate,
@@ -63,32 +63,6 @@ class Daily:
     billed: dict[str, float]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Spend:
-    """The entries with what each of them costs, in nano-dollars, by part; `counted` marks those that make the total."""
-
-    usage: Usage
-    entries: list[Entry]
-    basis: Basis
-    parts: Ints
-    """(entries, parts)"""
-    at_price_date: Ints
-    counted: NDArray[np.bool_]
-    reasons: list[str]
-    """Why an entry has no price; empty where it has one."""
-    unused: set[int]
-    compiled: PricedKinds
-    kinds: list[Kind]
-    rate_rows: NDArray[np.int32]
-
-    @property
-    def nanos(self) -> Ints:
-        return self.parts.sum(axis=1)
-
-    def total(self) -> int:
-        return int(self.nanos[self.counted].sum())
-
-
 def plan_of(opened: Opened, settings: AnalyzeSettings, origins: dict[str, str]) -> Daily:
     """Raises UsageError for a flag that only a log can answer, CostplanError where nothing can be read."""
     name = opened.sources[0].shown
@@ -104,7 +78,7 @@ def plan_of(opened: Opened, settings: AnalyzeSettings, origins: dict[str, str]) 
     if settings.price_date is not None:
         at = settings.price_date
         day_us = int(datetime(at.year, at.month, at.day, tzinfo=UTC).timestamp()) * MICROS_PER_SECOND
-    spend = _spend(usage, settings, day_us)
+    spend = spend_of(usage, settings, day_us)
     month = _month(spend, settings)
     books = _books(spend)
     if settings.strict:
@@ -124,69 +98,9 @@ def plan_of(opened: Opened, settings: AnalyzeSettings, origins: dict[str, str]) 
     return Daily(plan, dict(billed))
 
 
-def _spend(usage: Usage, settings: AnalyzeSettings, day_us: int) -> _Spend:
-    entries = usage.entries
-    kinds: list[Kind] = [
-        with_model((p.provider, p.model, "", p.tier, p.operation, ""), settings.assume_model)
-        for p in (entry.period for entry in entries)
-    ]  # fmt: skip
-    compiled = price_kinds(kinds, settings.prices)
-    counts = np.array([_counts(e) for e in entries], np.int64).T
-    lengths = np.array([_prompt(e) for e in entries], np.int64)
-    starts = np.array([e.period.start_us for e in entries], np.int64)
-
-    def cost(times: Ints) -> tuple[NDArray[np.int32], Ints]:
-        rows = compiled.rates.lookup(compiled.kind_key, times, lengths)
-        usd = compiled.rates.cost_usd(rows, *counts)
-        fees = usd.other * np.array([e.period.requests or 0 for e in entries])
-        parts = np.stack([usd.input, usd.cache_read, usd.cache_write, usd.output, fees], axis=1)
-        return rows, np.rint(parts * NANOS_PER_USD).astype(np.int64)
-
-    rate_rows, parts = cost(starts)
-    at_price_date = cost(np.full(len(entries), day_us, np.int64))[1].sum(axis=1)
-    reasons = [_unpriced(e, kinds[i], compiled, i) for i, e in enumerate(entries)]
-    unused = unused_costs(entries, {e.provider for i, e in enumerate(entries) if not reasons[i]})
-    counted = np.array([i not in unused and not reasons[i] for i in range(len(entries))])
-    basis: Basis = "priced"
-    if not counted.any():
-        # nothing has a price: what the rows say that they cost is the spend
-        basis = "reported"
-        counted = np.array([i not in unused and e.usd_nanos is not None for i, e in enumerate(entries)])
-        parts = np.zeros_like(parts)
-        parts[:, -1] = [e.usd_nanos or 0 for e in entries]
-        at_price_date = parts.sum(axis=1)
-    return _Spend(usage, entries, basis, parts, at_price_date, counted, reasons, unused, compiled, kinds, rate_rows)
-
-
-def _counts(entry: Entry) -> tuple[int, int, int, int, int, int]:
-    p = entry.period
-    return (
-        p.input_tokens or 0, p.cache_read_tokens, p.cache_write_tokens, p.cache_write_1h_tokens, p.output_tokens,
-        p.reasoning_tokens,
-    )  # fmt: skip
-
-
-def _prompt(entry: Entry) -> int:
-    """Length of a prompt, for prices that depend on it: as the row names it, else the mean one, else a short one."""
-    p = entry.period
-    counted = p.requests if p.requests and not entry.uncounted else 0
-    return p.prompt_tokens or ((p.input_tokens or 0) // counted if counted else 1)
-
-
-def _unpriced(entry: Entry, kind: Kind, compiled: PricedKinds, index: int) -> str:
-    if not entry.has_tokens:
-        return NO_USAGE
-    if entry.period.unpriceable:
-        return entry.period.unpriceable
-    if not (kind[1] or kind[2]):
-        return NO_MODEL
-    key = int(compiled.kind_key[index])
-    return compiled.rates.unpriced[key].unpriced if key in compiled.rates.unpriced else ""
-
-
-def _month(spend: _Spend, settings: AnalyzeSettings) -> Month:
+def _month(spend: Spend, settings: AnalyzeSettings) -> Month:
     start, end = spend.usage.span_us
-    requests = _requests(spend.entries)
+    requests = requests_of(spend.entries)
     if settings.month_requests is not None and not requests:
         raise UsageError(
             "--month-requests: the export does not count requests", hint="run it without: the month is made from days"
@@ -194,41 +108,20 @@ def _month(spend: _Spend, settings: AnalyzeSettings) -> Month:
     short = spend.usage.width_us > HOUR_US and end - start < MIN_FULL_DAYS * DAY_US
     if settings.month_requests is None and short:
         return Month(missing=f"fewer than {MIN_FULL_DAYS} full days make no month: export more of them")
-    hours, calls = _hourly(spend, [e.period.requests or 0 for e in spend.entries], every=True)
+    hours, calls = hourly(spend, [e.period.requests or 0 for e in spend.entries], every=True)
     return month_of(
         start, end, requests=requests or 0, month_requests=settings.month_requests,
         calls=(hours, calls.astype(np.float64)),
     )  # fmt: skip
 
 
-def _requests(entries: Iterable[Entry]) -> int | None:
-    """Calls that the rows count; None where no row does."""
-    counted = [e for e in entries if e.uncounted < e.rows]
-    return sum(e.period.requests or 0 for e in counted) if counted else None
-
-
-def _hourly(spend: _Spend, amounts: Sequence[int] | Ints, *, every: bool = False) -> tuple[Ints, Ints]:
-    """(hours, sums) of amounts by entry; a row of more than a day is spread over its days, to the last unit."""
-    found: dict[int, int] = defaultdict(int)
-    for i, entry in enumerate(spend.entries):
-        if every or spend.counted[i]:
-            start, end = entry.period.start_us, entry.period.end_us or entry.period.start_us
-            days = max(1, round((end - start) / DAY_US))
-            amount = int(amounts[i])
-            for day in range(days):
-                share = amount * (day + 1) // days - amount * day // days
-                found[(start + day * DAY_US) // HOUR_US] += share
-    hours = sorted(found)
-    return np.array(hours, np.int64), np.array([found[hour] for hour in hours], np.int64)
-
-
-def _books(spend: _Spend) -> Books:
+def _books(spend: Spend) -> Books:
     usage, entries = spend.usage, spend.entries
     classes: Counter[str] = Counter()
     missing: dict[tuple[str, str, str, str], list[int]] = {}
     for i, entry in enumerate(entries):
         name = "unused" if i in spend.unused else "priced" if spend.counted[i] else "unpriced"
-        if i not in spend.unused and (spend.basis == "reported" and spend.counted[i] or _only_money(entry)):
+        if i not in spend.unused and (spend.basis == "reported" and spend.counted[i] or only_money(entry)):
             name = "reported"
         classes[name] += entry.rows
         if name == "unpriced":
@@ -263,20 +156,16 @@ def _books(spend: _Spend) -> Books:
         gateway_hits=0, possibly_billed=0, retries=0, usage_source={}, text_state={},
         cache_reported_share=0.0,
         span=Span(
-            start=moment(start).strftime("%Y-%m-%dT%H:%M:%SZ"), end=moment(end - MICROS_PER_SECOND).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            start=f"{moment(start):%Y-%m-%dT%H:%M:%SZ}", end=f"{moment(end - MICROS_PER_SECOND):%Y-%m-%dT%H:%M:%SZ}",
             days=(end - start) / DAY_US, full_days=(end // DAY_US) - -(-start // DAY_US),
         ),
         aggregated=Aggregated(
-            rows=sum(entry.rows for entry in entries), requests=_requests(used),
+            rows=sum(entry.rows for entry in entries), requests=requests_of(used),
             uncounted_rows=sum(entry.uncounted for entry in used), priced=classes["priced"],
             unpriced=classes["unpriced"], unpriced_models=models[:TOP], reported=classes["reported"],
             unused=classes["unused"], exports=dict(sorted(exports.items())),
         ),
     )  # fmt: skip
-
-
-def _only_money(entry: Entry) -> bool:
-    return not entry.has_tokens and entry.usd_nanos is not None
 
 
 def _refuse(books: Books) -> None:
@@ -292,9 +181,9 @@ def _refuse(books: Books) -> None:
         )
 
 
-def _baseline(spend: _Spend, month: Month, day_us: int) -> Baseline:
+def _baseline(spend: Spend, month: Month, day_us: int) -> Baseline:
     known = bool(spend.counted.any())
-    hours, nanos = _hourly(spend, spend.at_price_date)
+    hours, nanos = hourly(spend, spend.at_price_date)
     used = [e for i, e in enumerate(spend.entries) if i not in spend.unused]
     a_month = month.estimate(hours, nanos, spend.basis) if known else unknown(_MONTH, UNPRICED)
     contract, day = spend.compiled.rates.contract, moment(day_us).date()
@@ -304,8 +193,8 @@ def _baseline(spend: _Spend, month: Month, day_us: int) -> Baseline:
         cash = replace(a_month, value=ends[0], low=ends[1], high=ends[2], basis="assumed", note="under the contract")
     reported = [e.usd_nanos for e in used if e.usd_nanos is not None]
     parts = [int(spend.parts[spend.counted, part].sum()) / NANOS_PER_USD for part in range(len(_PARTS))]
-    requests = _requests(used)
-    calls_hours, calls = _hourly(spend, [e.period.requests or 0 for e in spend.entries], every=True)
+    requests = requests_of(used)
+    calls_hours, calls = hourly(spend, [e.period.requests or 0 for e in spend.entries], every=True)
 
     def sums(nanos: int) -> Estimate:
         return exact(nanos / NANOS_PER_USD, "USD", spend.basis) if known else unknown("USD", UNPRICED)
@@ -325,7 +214,7 @@ def _baseline(spend: _Spend, month: Month, day_us: int) -> Baseline:
     )  # fmt: skip
 
 
-def _units(spend: _Spend) -> UnitEconomics:
+def _units(spend: Spend) -> UnitEconomics:
     nanos, chosen = spend.nanos, [i for i in range(len(spend.entries)) if spend.counted[i]]
     full = [i for i in chosen if not spend.entries[i].uncounted]
     calls = sum(spend.entries[i].period.requests or 0 for i in full)
@@ -333,7 +222,7 @@ def _units(spend: _Spend) -> UnitEconomics:
     note = "" if len(full) == len(chosen) else "of the rows that count their requests"
     tokens = sum((spend.entries[i].period.input_tokens or 0) + spend.entries[i].period.output_tokens for i in chosen)
     start, end = spend.usage.span_us
-    hours, by_hour = _hourly(spend, nanos)
+    hours, by_hour = hourly(spend, nanos)
     days = np.arange(-(-start // DAY_US), end // DAY_US)
     sums = np.bincount(np.searchsorted(days, hours // 24), by_hour, len(days) + 1)[: len(days)] if len(days) else days
     uncounted = "the export does not count requests" if chosen else UNPRICED
@@ -342,11 +231,11 @@ def _units(spend: _Spend) -> UnitEconomics:
         return exact(amount / units, unit, spend.basis, note) if units else unknown(unit, missing)
 
     def grouped(key: Callable[[Entry, Kind], str]) -> list[GroupRow]:
-        return _rows(spend, [key(e, k) for e, k in zip(spend.entries, spend.kinds, strict=True)])
+        return rows_by(spend, [key(e, k) for e, k in zip(spend.entries, spend.kinds, strict=True)])
 
     days_rows = grouped(lambda e, _: day_of(e.period.start_us))
-    hourly = spend.usage.width_us <= HOUR_US
-    by_clock = grouped(lambda e, _: f"{e.period.start_us // HOUR_US % 24:02d}") if hourly else []
+    by_the_hour = spend.usage.width_us <= HOUR_US
+    by_clock = grouped(lambda e, _: f"{e.period.start_us // HOUR_US % 24:02d}") if by_the_hour else []
     labels = grouped(lambda e, _: e.period.label or "(none)")
     return UnitEconomics(
         per_request=per(usd, calls, "USD/request", uncounted, note),
@@ -363,27 +252,6 @@ def _units(spend: _Spend) -> UnitEconomics:
     )  # fmt: skip
 
 
-def _rows(spend: _Spend, keys: list[str]) -> list[GroupRow]:
-    """One row for each key, dearest first; rows that are not used stand in none."""
-    total, nanos = spend.total(), spend.nanos
-    groups: dict[str, list[int]] = defaultdict(list)
-    for i, key in enumerate(keys):
-        if i not in spend.unused and (spend.counted[i] or not _only_money(spend.entries[i])):
-            groups[key].append(i)
-    found: list[GroupRow] = []
-    for key, members in groups.items():
-        cost = sum(int(nanos[i]) for i in members if spend.counted[i])
-        known = any(spend.counted[i] for i in members)
-        periods = [spend.entries[i].period for i in members]
-        found.append(GroupRow(
-            key=key, requests=_requests(spend.entries[i] for i in members),
-            cost_usd=cost / NANOS_PER_USD if known else None, share=cost / total if known and total else None,
-            input_tokens=sum(p.input_tokens or 0 for p in periods), output_tokens=sum(p.output_tokens for p in periods),
-            cache_read_tokens=sum(p.cache_read_tokens for p in periods), note="" if known else UNPRICED,
-        ))  # fmt: skip
-    return sorted(found, key=lambda row: (-(row.cost_usd or 0.0), row.key))
-
-
 def _top(rows: list[GroupRow]) -> list[GroupRow]:
     """The dearest, and one row for the rest, so that they add up."""
     if len(rows) <= TOP:
@@ -398,17 +266,17 @@ def _top(rows: list[GroupRow]) -> list[GroupRow]:
     )]  # fmt: skip
 
 
-def _rungs(spend: _Spend) -> list[Rung]:
+def _rungs(spend: Spend) -> list[Rung]:
     """Every lever acts on single requests: money is unknown, what the export shows of it is the evidence."""
     chosen = [i for i in range(len(spend.entries)) if spend.counted[i]]
     periods = [spend.entries[i].period for i in chosen]
     prompt, read = sum(p.input_tokens or 0 for p in periods), sum(p.cache_read_tokens for p in periods)
     total, nanos = spend.total(), spend.nanos
     batched = sum(int(nanos[i]) for i in chosen if spend.entries[i].period.tier == "batch")
-    top = _rows(spend, [model_of(kind) for kind in spend.kinds])[:5]
+    top = rows_by(spend, [model_of(kind) for kind in spend.kinds])[:5]
     logged: dict[str, object] = {"logged": {"token_share": read / prompt if prompt else None}}
     levers: tuple[tuple[Lever, str, str, dict[str, object]], ...] = (
-        ("response_cache", "response cache", "which prompts come again", {"requests": _requests(spend.entries)}),
+        ("response_cache", "response cache", "which prompts come again", {"requests": requests_of(spend.entries)}),
         ("compression", "compression", "the text of the prompts", {"input_tokens": prompt or None}),
         ("routing", "routing", "what is asked of which model", {"cost_share": {r.key: r.share for r in top}}),
         ("prompt_cache", "prompt cache (beyond what is billed)", "prefixes and their times", logged),
@@ -425,7 +293,7 @@ def _rungs(spend: _Spend) -> list[Rung]:
     return rungs
 
 
-def _prices(spend: _Spend) -> list[PriceUsed]:
+def _prices(spend: Spend) -> list[PriceUsed]:
     if spend.basis != "priced":
         return []
     requests: Counter[tuple[int, int]] = Counter()
@@ -443,7 +311,7 @@ def _prices(spend: _Spend) -> list[PriceUsed]:
     return sorted(rows, key=lambda row: (-row.requests, row.provider, row.model, row.tier, row.effective))
 
 
-def _assumptions(spend: _Spend, settings: AnalyzeSettings, origins: dict[str, str], price_day: str) -> list[Assumption]:
+def _assumptions(spend: Spend, settings: AnalyzeSettings, origins: dict[str, str], price_day: str) -> list[Assumption]:
     contract = spend.compiled.rates.contract
     terms = str(contract) if contract else "none: list price, no contract given"
     if spend.basis == "reported":
@@ -461,7 +329,7 @@ def _assumptions(spend: _Spend, settings: AnalyzeSettings, origins: dict[str, st
     return [Assumption(name=name, value=value, origin=origin) for name, value, origin in rows]
 
 
-def _warnings(spend: _Spend) -> list[str]:
+def _warnings(spend: Spend) -> list[str]:
     found = ["This is an aggregated export, not a log of calls: it tells spend, mix and trend; levers need a log."]
     for provider in sorted({spend.entries[i].provider for i in spend.unused}):
         mine = [e for i, e in enumerate(spend.entries) if i in spend.unused and e.provider == provider]
@@ -471,9 +339,7 @@ def _warnings(spend: _Spend) -> list[str]:
             f"{provider}: its tokens at list prices are used, or its first cost export; the ${usd:,.2f} of {names} "
             "would count twice and are not added"
         )
-    apart = [
-        e for i, e in enumerate(spend.entries) if i not in spend.unused and _only_money(e) and not spend.counted[i]
-    ]
+    apart = [e for i, e in enumerate(spend.entries) if i not in spend.unused and only_money(e) and not spend.counted[i]]
     if apart:
         usd = sum(e.usd_nanos or 0 for e in apart) / NANOS_PER_USD
         names = ", ".join(sorted({e.provider or e.export for e in apart}))

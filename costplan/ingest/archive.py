@@ -39,6 +39,8 @@ def unzip(shown: str, file: Path, work: Path) -> list[tuple[str, Path]]:
                     f"{shown}: this is an Excel workbook or another office document, not a log",
                     hint="save its sheet as CSV UTF-8 (File > Save As), and name that file",
                 )
+            if any(info.flag_bits & 1 for info in members):
+                raise CostplanError(f"{shown}: the archive has a password", hint=by_hand)
             if len(members) > MAX_MEMBERS:
                 raise CostplanError(f"{shown}: holds {len(members):,} files", hint=by_hand)
             for number, info in enumerate(members):
@@ -55,9 +57,7 @@ def unzip(shown: str, file: Path, work: Path) -> list[tuple[str, Path]]:
                 found.append((f"{shown}/{info.filename}", copy))
     except CostplanError:
         raise
-    except RuntimeError:  # what zipfile raises where a password is needed
-        raise CostplanError(f"{shown}: the archive has a password", hint=by_hand) from None
-    except Exception:  # BadZipFile, EOFError, zlib.error, NotImplementedError, struct.error: all mean unreadable
+    except Exception:  # BadZipFile, EOFError, zlib.error, an unknown method: all mean unreadable
         raise CostplanError(f"{shown}: the zip archive is damaged or of an unknown kind", hint=by_hand) from None
     if not found:
         raise CostplanError(f"{shown}: the zip archive holds no files", hint="name the log files themselves")

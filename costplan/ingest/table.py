@@ -33,7 +33,8 @@ _GROUPED = {
     "comma": re.compile(r"[-+]?\d{1,3}(\.\d{3})+(,\d*)?"),
 }
 _DATE = re.compile(
-    r"(\d{1,4})([/.-])(\d{1,2})\2(\d{1,4})(?:[ T,]{1,3}(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d{1,9})?))?(?: ?([AaPp])\.?[Mm]\.?)?)?"
+    r"(\d{1,4})([/.-])(\d{1,2})\2(\d{1,4})"
+    r"(?:[ T,]{1,3}(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d{1,9})?))?(?: ?([AaPp])\.?[Mm]\.?)?)?"
 )
 _WHOLE = re.compile(r"token|request|count|calls", re.IGNORECASE)
 _DATED = re.compile(r"date|datum|fecha|day|tag$|created|time|zeit|\bat\b", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""Exports as spreadsheets, mail and old systems leave them: loaded with the right figures, or refused with what to do."""
+"""Exports as spreadsheets and mail leave them: loaded with the right figures, or refused with what to do."""
 
 import gzip
 import io
