@@ -276,7 +276,7 @@ def next_step(plan: Plan) -> str:
     if books.aggregated is not None:
         if 2 * sum(row.reason == NO_MODEL for row in books.aggregated.unpriced_models) > books.aggregated.priced:
             return f"costplan analyze {log} --assume-model gpt-4o-mini, or export it grouped by model"
-        return "costplan analyze LOG with a request log of some days: it says what each lever would save"
+        return "costplan analyze LOG, once there is a request log of some days: what each lever would save"
     nameless = sum(row.requests for row in books.unpriced.models if row.reason == NO_MODEL)
     if 2 * nameless > books.requests:
         return f"costplan analyze {log} --assume-model gpt-4o-mini --month-requests N"
