@@ -101,9 +101,11 @@ def plan_of(opened: Opened, settings: AnalyzeSettings, origins: dict[str, str]) 
 def _month(spend: Spend, settings: AnalyzeSettings) -> Month:
     start, end = spend.usage.span_us
     requests = requests_of(spend.entries)
-    if settings.month_requests is not None and not requests:
+    counts = (not e.uncounted for i, e in enumerate(spend.entries) if spend.counted[i])
+    if settings.month_requests is not None and not (requests and all(counts)):
         raise UsageError(
-            "--month-requests: the export does not count requests", hint="run it without: the month is made from days"
+            "--month-requests: not all rows of the export count their requests",
+            hint="run it without: the month is made from days",
         )
     short = spend.usage.width_us > HOUR_US and end - start < MIN_FULL_DAYS * DAY_US
     if settings.month_requests is None and short:
@@ -216,19 +218,21 @@ def _baseline(spend: Spend, month: Month, day_us: int) -> Baseline:
 
 def _units(spend: Spend) -> UnitEconomics:
     nanos, chosen = spend.nanos, [i for i in range(len(spend.entries)) if spend.counted[i]]
-    full = [i for i in chosen if not spend.entries[i].uncounted]
-    calls = sum(spend.entries[i].period.requests or 0 for i in full)
-    usd = sum(int(nanos[i]) for i in full) / NANOS_PER_USD
-    note = "" if len(full) == len(chosen) else "of the rows that count their requests"
+    uncounted = sum(spend.entries[i].uncounted for i in chosen)
+    calls = 0 if uncounted else sum(spend.entries[i].period.requests or 0 for i in chosen)
+    usd = spend.total() / NANOS_PER_USD
     tokens = sum((spend.entries[i].period.input_tokens or 0) + spend.entries[i].period.output_tokens for i in chosen)
     start, end = spend.usage.span_us
     hours, by_hour = hourly(spend, nanos)
     days = np.arange(-(-start // DAY_US), end // DAY_US)
     sums = np.bincount(np.searchsorted(days, hours // 24), by_hour, len(days) + 1)[: len(days)] if len(days) else days
-    uncounted = "the export does not count requests" if chosen else UNPRICED
+    missing = "the export does not count requests"
+    if uncounted and requests_of(spend.entries):
+        missing = f"{plural(uncounted, 'row')} without a count of requests"
+    missing = missing if chosen else UNPRICED
 
-    def per(amount: float, units: float, unit: str, missing: str, note: str = "") -> Estimate:
-        return exact(amount / units, unit, spend.basis, note) if units else unknown(unit, missing)
+    def per(amount: float, units: float, unit: str, missing: str) -> Estimate:
+        return exact(amount / units, unit, spend.basis) if units else unknown(unit, missing)
 
     def grouped(key: Callable[[Entry, Kind], str]) -> list[GroupRow]:
         return rows_by(spend, [key(e, k) for e, k in zip(spend.entries, spend.kinds, strict=True)])
@@ -238,11 +242,11 @@ def _units(spend: Spend) -> UnitEconomics:
     by_clock = grouped(lambda e, _: f"{e.period.start_us // HOUR_US % 24:02d}") if by_the_hour else []
     labels = grouped(lambda e, _: e.period.label or "(none)")
     return UnitEconomics(
-        per_request=per(usd, calls, "USD/request", uncounted, note),
-        per_1k_requests=per(usd * 1000, calls, "USD/1k requests", uncounted, note),
+        per_request=per(usd, calls, "USD/request", missing),
+        per_1k_requests=per(usd * 1000, calls, "USD/1k requests", missing),
         per_session=unknown("USD/session", NEEDS_LOG), per_user_day=unknown("USD/user-day", NEEDS_LOG),
         per_mtok_blended=per(
-            spend.total() / NANOS_PER_USD * TOKENS_PER_MTOK, tokens, "USD/Mtok", "the export holds no tokens"
+            usd * TOKENS_PER_MTOK, tokens, "USD/Mtok", "the export holds no tokens"
         ),
         by_model=_top(grouped(lambda _, kind: model_of(kind))), by_call_site=[], by_user=[],
         by_tag=_top(labels) if len(labels) > 1 else [], by_hour=sorted(by_clock, key=lambda row: row.key),

@@ -123,6 +123,7 @@ def line_blocks(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple
 def _csv_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[int, Any]]:
     csv.field_size_limit(MAX_CELL_CHARS)
     form = split.source.form
+    width, plain = len(form.header), not form.readings and "" not in form.header
     with _open(split.source) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors=ENCODING_ERRORS, newline="")
         # strict: a quote that is never closed must not swallow the rest of the file as one field
@@ -141,11 +142,14 @@ def _csv_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tupl
                 continue
             if not any(row):
                 continue
-            cells = form.row(row)
-            if cells is None or is_total(row):
-                reject(reader.line_num, "totals_row" if is_total(row) else "wrong_field_count")
+            if not row[0][:1].isdigit() and is_total(row):
+                reject(reader.line_num, "totals_row")
                 continue
-            yield reader.line_num, form.record(cells)
+            cells = row if plain and len(row) == width else form.row(row)
+            if cells is None:
+                reject(reader.line_num, "wrong_field_count")
+                continue
+            yield reader.line_num, dict(zip(form.header, cells, strict=True)) if plain else form.record(cells)
         if damaged(stream):
             reject(reader.line_num + 1, "damaged_compression")
         seen[0] = reader.line_num

@@ -104,6 +104,7 @@ def scale(plan: Plan) -> list[str]:
     calls = plural(books.requests, "request")
     if rows is not None:
         counted = "requests not counted" if rows.requests is None else f"for {plural(rows.requests, 'request')}"
+        counted += " and more" if rows.requests is not None and rows.uncounted_rows else ""
         calls = f"{plural(rows.rows, 'row')} {counted}"
     facts = [calls, span(books.span.days) + (f" to {ends}" if ends else "")]
     return [*facts, plural(models, "model") if models else "no model names", f"{compact(tokens)} tokens"]

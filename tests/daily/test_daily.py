@@ -134,15 +134,17 @@ def test_an_unknown_model_is_unpriced_or_costs_what_the_table_says(tmp_path: Pat
         daily(table, strict=True)
 
 
-def test_rows_that_count_no_requests_make_no_unit_cost_of_the_others(tmp_path: Path):
+def test_one_row_that_counts_no_requests_leaves_no_unit_cost(tmp_path: Path):
     table = tmp_path / "a.csv"
     table.write_text(
         "date,model,requests,input_tokens,output_tokens\n2026-11-01,gpt-4o-mini,10,1000000,0\n"
         "2026-11-02,gpt-4o-mini,,3000000,0\n"
     )
     plan = daily(table)
-    assert plan.unit_economics.per_request.value == pytest.approx(0.015)
-    assert plan.unit_economics.per_request.note == "of the rows that count their requests"
+    assert plan.unit_economics.per_request.value is None
+    assert plan.unit_economics.per_request.note == "1 row without a count of requests"
+    with pytest.raises(UsageError, match="not all rows of the export count"):
+        daily(table, month_requests="1000")
     assert plan.ingest.aggregated is not None and plan.ingest.aggregated.uncounted_rows == 1
 
 
