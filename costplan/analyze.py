@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from msgspec import structs
 
 from costplan.books import assumptions_of, books_of, objections_of, refuse_findings
 from costplan.costing import (
@@ -22,6 +23,7 @@ from costplan.costing import (
     merge_sessions,
     merge_summaries,
 )
+from costplan.daily import Daily, plan_of
 from costplan.economics import (
     Tables,
     Volume,
@@ -40,9 +42,9 @@ from costplan.economics.sessions import session_figures
 from costplan.engine import executor, usable_cores
 from costplan.errors import CostplanError
 from costplan.ingest.features import FeatureSettings
-from costplan.ingest.log import Log, read_log, site_names
+from costplan.ingest.log import Log, open_logs, read_log, site_names
 from costplan.ingest.reread import prompt_jobs, read_joined_prompts, read_prompts
-from costplan.invoice import read_invoice, reconcile
+from costplan.invoice import Invoice, read_invoice, reconcile
 from costplan.kinds import price_kinds, with_model
 from costplan.levers.accepted import today_of
 from costplan.levers.alike import asked_of, company_of, keep_texts, pairs_of
@@ -89,7 +91,10 @@ def analyze(
         work, report = Path(folder), progress or _silent
         quality = read_quality(settings.quality, str) if settings.quality else None
         invoice = read_invoice(settings.invoice) if settings.invoice else None
-        log = read_log(paths, settings, _feature_settings(settings), work, pool, report)
+        opened = open_logs(paths, settings, work)
+        if all(detected.aggregated for detected in opened.detected):
+            return _of_exports(plan_of(opened, settings, origins), invoice)
+        log = read_log(opened, settings, _feature_settings(settings), work, pool, report)
         run = Run(settings, log, work, pool, report, quality)
         price_day = _price_day(settings, log)
         summary, tables = _price(run, price_day)
@@ -145,6 +150,15 @@ def analyze(
             prices=prices_of(summary, tables),
             warnings=warnings_of(books, volume, month) + _unsimulated(semantic),
         )
+
+
+def _of_exports(found: Daily, invoice: Invoice | None) -> Plan:
+    """The plan of aggregated exports, beside the bill: the one given, else the providers' own amounts among them."""
+    plan = found.plan
+    bill = invoice or (Invoice(sum(found.billed.values()), found.billed) if sum(found.billed.values()) > 0 else None)
+    if bill is None:
+        return plan
+    return structs.replace(plan, reconcile=reconcile(bill, plan.ingest, plan.baseline, plan.unit_economics))
 
 
 def _silent(stage: str, done: int, total: int) -> None:

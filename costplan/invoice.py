@@ -5,10 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any, cast
+
+import msgspec
 
 from costplan.errors import CostplanError
+from costplan.ingest.aggregated import COSTS, Period, export_of, periods_of
 from costplan.results import Baseline, Books, GroupRow, Reconcile, ReconcileModel, UnitEconomics
 from costplan.rowfile import read_rows
+from costplan.trace import BadRecord
 from costplan.units import plural
 
 _AMOUNTS = (
@@ -24,7 +29,11 @@ _AMOUNTS = (
     "spend",
 )
 _NAMES = ("model", "model_name", "line_item", "item", "description", "sku", "product", "name")
-_HINT = "a file with one amount in USD, or lines as .csv or .jsonl with the columns model and amount"
+_FOCUS_NAMES = ("skumeter", "chargedescription", "servicename")
+_HINT = (
+    "a file with one amount in USD, lines as .csv or .jsonl with the columns model and amount, or a provider's cost "
+    "report (.json)"
+)
 _AMOUNT = re.compile(r"(?:USD|US\$|\$)?\s*(-?[\d.,\s']+?)\s*(?:USD|US\$|\$)?", re.I)
 _WORD = re.compile(r"[a-z0-9]+")
 _SIZES = frozenset(("mini", "nano", "micro", "small", "medium", "large", "xl", "pro", "lite", "flash", "audio"))
@@ -44,6 +53,8 @@ class Invoice:
 
 def read_invoice(path: Path) -> Invoice:
     """Raises CostplanError with the place of what is no amount in USD."""
+    if path.name.lower().endswith(".json"):
+        return _report(path)
     if not path.name.lower().removesuffix(".gz").endswith((".csv", ".jsonl", ".ndjson")):
         return Invoice(_single(path))
     lines: dict[str, float] = {}
@@ -59,7 +70,9 @@ def read_invoice(path: Path) -> Invoice:
         if currency != "USD":
             raise CostplanError(f"{place}: an amount in {currency[:10]}", hint="convert it to USD first")
         usd = amount_of(amount, place)
-        name = next((str(row[name]).strip() for name in _NAMES if row.get(name) not in (None, "")), "")
+        name = next(
+            (str(row[name]).strip() for name in (*_NAMES, *_FOCUS_NAMES) if row.get(name) not in (None, "")), ""
+        )
         if name.lower() in ("total", "sum", "grand total", "subtotal"):
             continue  # a line of sums would count everything twice
         total, rows = total + usd, rows + 1
@@ -67,11 +80,42 @@ def read_invoice(path: Path) -> Invoice:
             lines[name] = lines.get(name, 0.0) + usd
     if not rows:
         raise CostplanError(f"{path}: no line with an amount", hint=_HINT)
-    if total <= 0:
-        raise CostplanError(
-            f"{path}: the lines add up to ${total:,.2f}", hint="give what was billed for the log's time"
-        )
-    return Invoice(total, lines)
+    return _positive(path, Invoice(total, lines))
+
+
+def _report(path: Path) -> Invoice:
+    """OpenAI's costs or Anthropic's cost report: pages of buckets, one document or a list of them."""
+    try:
+        document = msgspec.json.decode(path.read_bytes())
+    except OSError as error:
+        raise CostplanError(f"{path}: {error.strerror or error}", hint=_HINT) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise CostplanError(f"{path}: not JSON", hint=_HINT) from None
+    if isinstance(document, int | float):
+        return Invoice(_single(path))
+    pages = cast(list[Any], document) if isinstance(document, list) else [document]
+    records = [cast(dict[str, Any], page) for page in pages if isinstance(page, dict)]
+    export = export_of(records)
+    if export not in COSTS:
+        tokens = f" ({export}: tokens, no amounts)" if export else ""
+        raise CostplanError(f"{path}: no cost report{tokens}", hint=_HINT)
+    lines: dict[str, float] = {}
+    total = 0.0
+    for found in (found for record in records for found in periods_of(export, record)):
+        if isinstance(found, BadRecord):
+            raise CostplanError(f"{path}: {found.reason.replace('_', ' ')}", hint=_HINT)
+        if isinstance(found, Period) and not found.empty and found.usd is not None:
+            total += found.usd
+            if found.model:
+                lines[found.model] = lines.get(found.model, 0.0) + found.usd
+    return _positive(path, Invoice(total, lines))
+
+
+def _positive(path: Path, invoice: Invoice) -> Invoice:
+    if invoice.total <= 0:
+        hint = "give what was billed for the log's time"
+        raise CostplanError(f"{path}: the lines add up to ${invoice.total:,.2f}", hint=hint)
+    return invoice
 
 
 def _single(path: Path) -> float:

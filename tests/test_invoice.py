@@ -6,6 +6,7 @@ import pytest
 from costplan.errors import CostplanError
 from costplan.invoice import Invoice, amount_of, read_invoice
 from costplan.report.facts import invoice_gap
+from tests.ingest.logs import TRACES
 from tests.levers.logs import analyzed, call
 
 DAY_S = 86_400
@@ -91,3 +92,27 @@ def test_nothing_is_scaled_to_the_bill(tmp_path: Path):
     bill = written(tmp_path, "0.5", "bill.txt")
     plain, billed = analyzed(tmp_path, log()).plan, analyzed(tmp_path, log(), invoice=bill).plan
     assert billed.baseline.cost_usd == plain.baseline.cost_usd and billed.ladder == plain.ladder
+
+
+@pytest.mark.parametrize(
+    ("name", "usd", "lines"),
+    [
+        ("openai_costs.json", 1.24, {"gpt-4o-mini-2024-07-18": 0.24, "gpt-4o-2024-08-06": 1.0}),
+        ("anthropic_cost_report.json", 6.425, {"claude-sonnet-4-20250514": 6.425}),
+    ],
+)
+def test_a_providers_cost_report_is_a_bill(name: str, usd: float, lines: dict[str, float]):
+    bill = read_invoice(TRACES / name)
+    assert bill.total == pytest.approx(usd) and bill.lines == pytest.approx(lines)
+
+
+def test_a_focus_bill_counts_what_was_billed_by_meter_taxes_included():
+    bill = read_invoice(TRACES / "focus.csv")
+    assert bill.total == pytest.approx(5 * 2.5 + 2.5 + 5 * 1.5 + 0.9)
+    assert bill.lines == pytest.approx({"Claude Sonnet 4 input": 15.0, "m7i.large": 7.5, "Tax": 0.9})
+
+
+def test_a_usage_report_is_no_bill():
+    with pytest.raises(CostplanError) as caught:
+        read_invoice(TRACES / "openai_usage.json")
+    assert "openai_usage: tokens, no amounts" in caught.value.message

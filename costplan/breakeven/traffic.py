@@ -184,8 +184,8 @@ def _prefix_shares(plan: Plan) -> tuple[float, float]:
 def _plan_shape(plan: Plan) -> tuple[Shape, Fact]:
     """Hours of the day times days: the busiest hour is the busiest hour of the busiest day. A log of less than a day
     has no shape of its own."""
-    by_hour = {row.key: float(row.requests) for row in plan.unit_economics.by_hour}
-    days = [float(row.requests) for row in plan.unit_economics.by_day]
+    by_hour = {row.key: float(row.requests or 0) for row in plan.unit_economics.by_hour}
+    days = [float(row.requests or 0) for row in plan.unit_economics.by_day]
     if len(days) > 2:
         days = days[1:-1]  # partial days at the edges
     clock = np.array([by_hour.get(f"{hour:02d}", 0.0) for hour in range(24)])

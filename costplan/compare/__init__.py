@@ -62,9 +62,10 @@ def _invalid(run: ServingRun) -> bool:
 
 def _told(path: str, document: Plan | ServingRun) -> Compared:
     if isinstance(document, Plan):
-        span = document.ingest.span
+        span, count = document.ingest.span, document.baseline.requests
+        requests = "requests not counted" if count is None else f"{count:,} requests"
         days = f", {str(span.start)[:10]} to {str(span.end)[:10]}" if span.start and span.end else ""
-        return Compared(path=path, schema=document.schema, title=f"{document.baseline.requests:,} requests{days}")
+        return Compared(path=path, schema=document.schema, title=f"{requests}{days}")
     return Compared(path=path, schema=_schema(document), title=_run_title(document))
 
 
@@ -113,7 +114,7 @@ def _uses(plan: Plan, scale: _Scale) -> dict[str, Use]:
     """By model, of the requests with a price."""
     return {
         row.key: Use(
-            requests=max(1, row.requests - row.unpriced - row.failed) * scale.requests, usd=row.cost_usd * scale.usd,
+            requests=_priced(row) * scale.requests, usd=row.cost_usd * scale.usd,
             fresh=row.input_tokens - row.cache_read_tokens, read=row.cache_read_tokens, output=row.output_tokens,
         )
         for row in plan.unit_economics.by_model
@@ -162,8 +163,12 @@ def _usd(row: GroupRow | None, scale: _Scale) -> float | None:
 def _each(row: GroupRow | None) -> float | None:
     if row is None or row.cost_usd is None:
         return None
-    priced = row.requests - row.unpriced - row.failed
-    return row.cost_usd / priced if priced > 0 else None
+    return None if row.requests is None else row.cost_usd / _priced(row)
+
+
+def _priced(row: GroupRow) -> int:
+    """Requests with a price; 1 where an export does not count them, so that all of a change is usage."""
+    return 1 if row.requests is None else max(1, row.requests - row.unpriced - row.failed)
 
 
 def _warnings(a: str, b: str, old: Plan, new: Plan, over: str) -> list[str]:
@@ -175,6 +180,8 @@ def _warnings(a: str, b: str, old: Plan, new: Plan, over: str) -> list[str]:
     for path, plan in ((a, old), (b, new)):
         if plan.ingest.partial:
             found.append(f"{path}: a first look at part of a log (--head)")
+        if plan.baseline.requests is None:
+            found.append(f"{path}: requests are not counted, so more of them and longer ones are not told apart")
         if plan.ingest.unpriced.requests:
             found.append(f"{path}: {plan.ingest.unpriced.requests:,} requests without a price are in no amount")
     return found

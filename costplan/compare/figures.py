@@ -28,7 +28,7 @@ def plan_figures(plan: Plan) -> Iterator[Shown]:
     yield "cost.user_day", "per user and day", "USD", unit.per_user_day
     yield "cost.mtok", "per million tokens", "USD", unit.per_mtok_blended
     yield "cost.accepted", "per 1k accepted answers", "USD", unit.per_1k_accepted
-    yield "requests", "requests in the log", "", float(base.requests)
+    yield "requests", "requests in the log", "", base.requests
     yield "requests.month", "requests a month", "", base.requests_month
     priced = books.priced or None
     yield "tokens.input", "input tokens per request", "", priced and base.input_tokens / priced

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from costplan.errors import CostplanError, UsageError
 from costplan.ingest import (
+    aggregated,
     anthropic_batch,
     apim,
     azure,
@@ -81,6 +82,8 @@ class Detected:
     mapping: tuple[tuple[str, str], ...] = ()
     forced: bool = False
     """Named by --format: records are not offered to other dialects first."""
+    aggregated: bool = False
+    """Its rows stand for many calls: `name` is one of `aggregated.EXPORTS`."""
 
 
 def unwrap(record: Any) -> list[Any]:
@@ -131,6 +134,8 @@ def detect(source: Source, *, forced: str | None, mapping: dict[str, str]) -> De
             raise UsageError(f"unknown format {forced!r}", hint=f"one of: {', '.join(sorted(BY_NAME))}")
         return Detected(forced, "", cast(str, BY_NAME[forced].RULE), forced=True)
     sample = sample_of(source)
+    if export := aggregated.export_of(sample):
+        return Detected(export, "", aggregated.RULES[export], aggregated=True)
     votes: Counter[str] = Counter(name for record in sample if (name := dialect_of(record)))
     if not votes:
         raise _unrecognised(source, sample)
@@ -180,7 +185,7 @@ def _safe(text: str) -> str:
 
 def reads_in_order(detected: Detected) -> bool:
     """Whether a record of this dialect means something only after those before it."""
-    return not detected.mapping and hasattr(BY_NAME[detected.name], "reading")
+    return not detected.mapping and hasattr(BY_NAME.get(detected.name), "reading")
 
 
 def reading_of(detected: Detected) -> tuple[Reader, AtEnd]:

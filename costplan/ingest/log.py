@@ -1,10 +1,11 @@
 """Logs in, settled chunks and books out: the one place that sees all files together; knows no price."""
 
 import gc
+import shlex
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from costplan.engine import Executor, read_batch
 from costplan.errors import CostplanError, UsageError
+from costplan.ingest.archive import is_zip, unzip
 from costplan.ingest.detect import Detected, detect, reads_in_order
 from costplan.ingest.features import FeatureSettings
 from costplan.ingest.generic import parse_map
@@ -68,10 +70,12 @@ class Opened:
 
 
 def read_log(
-    paths: list[str], settings: AnalyzeSettings, features: FeatureSettings, work: Path, pool: Executor, report: Progress
-) -> Log:
+    paths: list[str] | Opened, settings: AnalyzeSettings, features: FeatureSettings, work: Path, pool: Executor,
+    report: Progress,
+) -> Log:  # fmt: skip
     """Parse all files. Raises CostplanError for a file that is no log and for a log without a single call."""
-    opened = open_logs(paths, settings, work)
+    opened = paths if isinstance(paths, Opened) else open_logs(paths, settings, work)
+    _refuse_exports(opened)
     sources, detected = opened.sources, opened.detected
     jobs = _jobs(sources, detected, settings, features, work)
     parsed, digests = _parse(jobs, sources, settings.head, pool, report)
@@ -108,6 +112,25 @@ def read_log(
     )  # fmt: skip
 
 
+def _refuse_exports(opened: Opened) -> None:
+    """A row that stands for many calls is none: raises CostplanError where a file holds such rows."""
+    exports = [i for i, detected in enumerate(opened.detected) if detected.aggregated]
+    if not exports:
+        return
+    name = opened.sources[exports[0]].shown
+    if len(exports) < len(opened.sources):
+        log = next(s.shown for i, s in enumerate(opened.sources) if i not in exports)
+        paths = [log if "/" not in log.partition(".zip")[2] else "LOG", name]
+        raise UsageError(
+            f"{name}: an aggregated export beside a log ({log}): their calls would count twice",
+            hint=f"{shlex.join(['costplan', 'analyze', paths[0], '--invoice', paths[1]])} compares them; or give one",
+        )
+    raise CostplanError(
+        f"{name}: an aggregated export ({opened.detected[exports[0]].name}), which holds no single call",
+        hint=f"this needs a request log; what the export can tell: {shlex.join(['costplan', 'analyze', name])}",
+    )
+
+
 def site_names(log: Log, by_spend: list[int]) -> tuple[dict[int, str], dict[int, str]]:
     """(name, first line) of every call site: the log's own name, else a number by spend that no name has taken."""
     names: dict[int, str] = {}
@@ -132,15 +155,15 @@ def open_logs(paths: list[str], settings: AnalyzeSettings, work: Path) -> Opened
     opened = Opened([], [], [])
     mapping = parse_map(list(settings.map)) if settings.map else {}
     refused: list[CostplanError] = []
-    for name, named in expand(paths).items():
+    for name, file, named in _files(paths, work):
         try:
-            source = open_source(name, _spooled(name, work))
+            source = open_source(name, file)
             detected = detect(source, forced=settings.format, mapping=mapping)
         except CostplanError as error:
             if named or isinstance(error, UsageError):
                 raise
             refused.append(error)
-            if Path(name).stat().st_size:
+            if (file or Path(name)).stat().st_size:
                 opened.no_logs.append(name)
             continue
         opened.sources.append(replace(source, whole=reads_in_order(detected)))
@@ -148,6 +171,17 @@ def open_logs(paths: list[str], settings: AnalyzeSettings, work: Path) -> Opened
     if not opened.sources:
         raise refused[0]
     return opened
+
+
+def _files(paths: list[str], work: Path) -> Iterator[tuple[str, Path | None, bool]]:
+    """(name, where its bytes are if elsewhere, whether the user named the file itself); a zip archive is a folder."""
+    for name, named in expand(paths).items():
+        file = _spooled(name, work)
+        if is_zip(file or Path(name)):
+            members = unzip("stdin" if name == "-" else name, file or Path(name), work)
+            yield from ((member, copy, len(members) == 1) for member, copy in members)
+        else:
+            yield name, file, named
 
 
 def _spooled(name: str, work: Path) -> Path | None:

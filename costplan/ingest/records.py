@@ -16,6 +16,7 @@ import numpy as np
 
 from costplan.ingest.decode import decode, strict
 from costplan.ingest.source import Source, Split, open_parquet
+from costplan.ingest.table import ENCODING_ERRORS, is_total
 from costplan.ingest.unpack import damaged, open_unpacked
 from costplan.trace import BadRecord
 
@@ -121,11 +122,13 @@ def line_blocks(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple
 
 def _csv_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tuple[int, Any]]:
     csv.field_size_limit(MAX_CELL_CHARS)
+    form = split.source.form
+    width, plain = len(form.header), not form.readings and "" not in form.header
     with _open(split.source) as stream:
-        text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
+        text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors=ENCODING_ERRORS, newline="")
         # strict: a quote that is never closed must not swallow the rest of the file as one field
-        reader = csv.reader(_text_lines(text), delimiter=split.source.delimiter, strict=True)
-        header: list[str] | None = None
+        reader = csv.reader(_text_lines(text), delimiter=form.delimiter, strict=True)
+        above = form.above
         while True:
             try:
                 row = next(reader)
@@ -134,15 +137,19 @@ def _csv_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tupl
             except csv.Error:
                 reject(reader.line_num, "invalid_csv")
                 continue
-            if not row:
+            if row and above:
+                above -= 1
                 continue
-            if header is None:
-                header = [name.strip() for name in row]
+            if not any(row):
                 continue
-            if len(row) != len(header):
+            if not row[0][:1].isdigit() and is_total(row):
+                reject(reader.line_num, "totals_row")
+                continue
+            cells = row if plain and len(row) == width else form.row(row)
+            if cells is None:
                 reject(reader.line_num, "wrong_field_count")
                 continue
-            yield reader.line_num, dict(zip(header, row, strict=True))
+            yield reader.line_num, dict(zip(form.header, cells, strict=True)) if plain else form.record(cells)
         if damaged(stream):
             reject(reader.line_num + 1, "damaged_compression")
         seen[0] = reader.line_num
@@ -150,16 +157,8 @@ def _csv_records(split: Split, reject: Reject, seen: list[int]) -> Iterator[tupl
 
 def csv_header(source: Source) -> list[str]:
     """The columns that a CSV file names; none for another file, or for prose that was taken for one."""
-    if source.kind != "csv":
-        return []
-    with _open(source) as stream:
-        text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
-        try:
-            header: list[str] = next(csv.reader(_text_lines(text), delimiter=source.delimiter), list[str]())
-            names = [name.strip() for name in header]
-            return names if all(re.match(r"[^\W\d]", name) for name in names) else []
-        except csv.Error:
-            return []
+    names = list(source.form.header) if source.kind == "csv" else []
+    return names if all(re.match(r"[^\W\d]", name) for name in names) else []
 
 
 def _text_lines(text: io.TextIOWrapper) -> Iterator[str]:

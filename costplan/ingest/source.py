@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from costplan.errors import CostplanError
 from costplan.ingest.decode import decode
+from costplan.ingest.table import ENCODING_ERRORS, Form, form_of
 from costplan.ingest.unpack import Compression, compression_of, open_unpacked
 from costplan.trace import BadRecord
 
@@ -21,7 +22,8 @@ MAX_SPLITS = 128
 HEAD_BYTES = 1 << 18
 
 Kind = Literal["lines", "values", "csv", "parquet"]
-_MAGIC = {b"\x89PNG": "a PNG image", b"PK\x03\x04": "a zip archive", b"%PDF": "a PDF", b"SQLi": "an SQLite database"}
+_MAGIC = {b"\x89PNG": "a PNG image", b"%PDF": "a PDF", b"SQLi": "an SQLite database"}
+_ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _BEDROCK_BODY = re.compile(r"(^|/)data/[^/]+_(?:input|output)\.json\.gz$")
 """Large bodies that Bedrock's invocation log keeps beside its records: the records count them already."""
 _READS = "costplan reads JSONL, JSON, CSV and Parquet"
@@ -36,7 +38,8 @@ class Source:
     kind: Kind
     compression: Compression
     size: int
-    delimiter: str = ","
+    form: Form = Form()
+    """Layout of a CSV file."""
     whole: bool = False
     """A record means something only after those before it: the file is one split."""
 
@@ -97,7 +100,7 @@ def _is_own(path: Path) -> bool:
 
 def _looks_like_log(name: str) -> bool:
     stem = name.lower().removesuffix(".gz").removesuffix(".zst")
-    return stem.endswith((".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".log", ".txt"))
+    return stem.endswith((".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".log", ".txt", ".zip"))
 
 
 def open_source(name: str, spool: Path | None = None) -> Source:
@@ -119,17 +122,30 @@ def open_source(name: str, spool: Path | None = None) -> Source:
         return Source(shown, file, "parquet", "", size)
     if magic in _MAGIC:
         raise CostplanError(f"{shown}: this is {_MAGIC[magic]}, not a log", hint=_READS)
-    if magic[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise CostplanError(
-            f"{shown}: the text is UTF-16", hint=f"convert it: iconv -f UTF-16 -t UTF-8 {shlex.quote(shown)}"
-        )
+    if magic in (_ZIP, _OLE):
+        raise _workbook(shown, "an old Excel workbook" if magic == _OLE else "a zip archive")
     compression = compression_of(magic)
     with open_unpacked(file, compression, shown) as stream:
         head = stream.read(HEAD_BYTES)
     if not head:
         raise CostplanError(f"{shown}: nothing can be decompressed", hint="the file is damaged or cut: copy it again")
-    kind, delimiter = _kind(shown, head)
-    return Source(shown, file, kind, compression, size, delimiter)
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise _utf_16(shown, "UTF-16")
+    kind, form = _kind(shown, head)
+    return Source(shown, file, kind, compression, size, form)
+
+
+def _workbook(shown: str, what: str) -> CostplanError:
+    return CostplanError(
+        f"{shown}: this is {what}, not a log", hint="save its sheet as CSV UTF-8 (File > Save As), and name that file"
+    )
+
+
+def _utf_16(shown: str, name: str) -> CostplanError:
+    quoted = shlex.quote(shown)
+    return CostplanError(
+        f"{shown}: the text is UTF-16", hint=f"convert it: iconv -f {name} -t UTF-8 {quoted} > {quoted}.utf8"
+    )
 
 
 def open_parquet(shown: str, file: Path) -> Any:
@@ -142,26 +158,35 @@ def open_parquet(shown: str, file: Path) -> Any:
         raise CostplanError(f"{shown}: the Parquet file is damaged or cut", hint="copy or export it again") from None
 
 
-def _kind(shown: str, head: bytes) -> tuple[Kind, str]:
+def _kind(shown: str, head: bytes) -> tuple[Kind, Form]:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not text:
         raise CostplanError(f"{shown}: the file holds only blanks", hint="export the log again, or name another file")
     if re.match(rb"\[\s*[{\]]", text):
-        return "values", ","
+        return "values", Form()
     lines = [line for line in text.split(b"\n")[:50] if line.strip()]
     first = lines[0].rstrip()
     # a value that goes on in the next line ends in an opening bracket or a comma
     spread = text[:1] == b"{" and len(lines) > 1 and first[-1:] in b"{[,:"
     if not spread and any(_is_object(line) for line in lines):
-        return "lines", ","
+        return "lines", Form()
     if text[:1] == b"{" and b"\n" in text:
-        return "values", ","
-    if b"\0" in head[:4096]:
+        return "values", Form()
+    _refuse_binary(shown, head[:4096])
+    if text[:1] != b"{":
+        form = form_of(head.decode("utf-8-sig", ENCODING_ERRORS), shown, whole=len(head) < HEAD_BYTES)
+        if len(form.header) > 2 or form.delimiter.encode() in first:
+            return "csv", form
+    return "lines", Form()
+
+
+def _refuse_binary(shown: str, head: bytes) -> None:
+    """Some zeros between the words of a table are left out later; more of them are another kind of file."""
+    for name, zeros in (("UTF-16LE", head[1::2].count(0)), ("UTF-16BE", head[::2].count(0))):
+        if 0.4 < zeros / len(head) <= head.count(0) / len(head) < 0.55:
+            raise _utf_16(shown, name)
+    if 12 * sum(head.count(code) for code in (*range(9), *range(14, 32))) > len(head):
         raise CostplanError(f"{shown}: this is a binary file, not a log", hint=_READS)
-    delimiter = max((",", "\t", ";", "|"), key=lambda d: first.count(d.encode()))
-    if text[:1] != b"{" and first.count(delimiter.encode()) > 0:
-        return "csv", delimiter
-    return "lines", ","
 
 
 def _is_object(line: bytes) -> bool:

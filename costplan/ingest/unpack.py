@@ -3,6 +3,7 @@
 Kinds are told by magic bytes, not by name. Of a damaged gzip file everything before the damage is given out.
 """
 
+import codecs
 import io
 import zlib
 from collections.abc import Callable
@@ -11,16 +12,19 @@ from typing import IO, Any, Literal, cast
 
 from costplan.errors import CostplanError
 
-Compression = Literal["", "gzip", "zstd"]
+Compression = Literal["", "gzip", "zstd", "utf-16"]
+"""UTF-16 with its byte order mark is unpacked like the others: as UTF-8 behind the same stream."""
 
 MAX_EXPANSION = 250
 """Logs shrink 5- to 40-fold; a file that expands more than this after its first 256 MB is taken for a bomb."""
-_BOMB_FLOOR_BYTES = 256 << 20
+BOMB_FLOOR_BYTES = 256 << 20
 _INPUT_BYTES = 1 << 16
 
 
 def compression_of(magic: bytes) -> Compression:
     """The compression that a file's first four bytes name."""
+    if magic[:2] in (b"\xff\xfe", b"\xfe\xff") and magic != b"\xff\xfe\0\0":
+        return "utf-16"
     return "gzip" if magic[:2] == b"\x1f\x8b" else "zstd" if magic == b"\x28\xb5\x2f\xfd" else ""
 
 
@@ -31,6 +35,8 @@ def open_unpacked(file: Path, compression: Compression, shown: str) -> IO[bytes]
         return raw
     if compression == "gzip":
         inner: Any = _Gunzip(raw)
+    elif compression == "utf-16":
+        inner = _Utf16(raw)
     else:
         import zstandard
 
@@ -48,7 +54,7 @@ class _Guarded(io.RawIOBase):
 
     def __init__(self, inner: Any, shown: str, size: int) -> None:
         self._inner, self._shown, self._out = inner, shown, 0
-        self._most = max(_BOMB_FLOOR_BYTES, MAX_EXPANSION * size)
+        self._most = max(BOMB_FLOOR_BYTES, MAX_EXPANSION * size)
         self.damaged = False
 
     def readable(self) -> bool:
@@ -107,3 +113,22 @@ def _inflater() -> Callable[[], Any]:
     except ModuleNotFoundError:
         return lambda: zlib.decompressobj(31)
     return lambda: cast(Any, isal_zlib).decompressobj(31)
+
+
+class _Utf16:
+    """UTF-16 text as UTF-8; half a character at the end, or half of a pair, is U+FFFD."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw, self._decoder, self._left = raw, codecs.getincrementaldecoder("utf-16")("replace"), b""
+
+    def read1(self, size: int) -> bytes:
+        while not self._left:
+            read = self._raw.read(_INPUT_BYTES)
+            self._left = self._decoder.decode(read, final=not read).encode()
+            if not read:
+                break
+        data, self._left = self._left[:size], self._left[size:]
+        return data
+
+    def close(self) -> None:
+        self._raw.close()

@@ -78,6 +78,9 @@ def month_gap(plan: Plan) -> str:
 
 def unpriced_gap(books: Books) -> str:
     """What the amounts leave out for want of a price; empty where nothing."""
+    if books.aggregated is not None and books.aggregated.unpriced:
+        named = ", ".join(_unpriced_name(model) for model in books.aggregated.unpriced_models[:3])
+        return f"{plural(books.aggregated.unpriced, 'row')} unpriced ({named})"
     if not books.unpriced.requests:
         return ""
     models = [_unpriced_name(model) for model in books.unpriced.models]
@@ -97,7 +100,13 @@ def scale(plan: Plan) -> list[str]:
     ends = day(books.span.end)
     models = sum(row.key not in _NO_NAME for row in plan.unit_economics.by_model)
     tokens = base.input_tokens + base.output_tokens + books.unpriced.tokens
-    facts = [plural(books.requests, "request"), span(books.span.days) + (f" to {ends}" if ends else "")]
+    rows = books.aggregated
+    calls = plural(books.requests, "request")
+    if rows is not None:
+        counted = "requests not counted" if rows.requests is None else f"for {plural(rows.requests, 'request')}"
+        counted += " and more" if rows.requests is not None and rows.uncounted_rows else ""
+        calls = f"{plural(rows.rows, 'row')} {counted}"
+    facts = [calls, span(books.span.days) + (f" to {ends}" if ends else "")]
     return [*facts, plural(models, "model") if models else "no model names", f"{compact(tokens)} tokens"]
 
 
@@ -139,6 +148,14 @@ def streaming(plan: Plan) -> str:
 def between(estimate: Estimate) -> str:
     """`0.4 s (0.3 to 0.5 s)`."""
     return f"{seconds(estimate.value)} ({seconds(estimate.low)} to {seconds(estimate.high)})"
+
+
+def growth(estimate: Estimate) -> tuple[str, str]:
+    """(`+12.0%`, `[+3.0% … +22.0%]`): a share a month"""
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return UNKNOWN, ""
+    value, low, high = (f"{100 * end:+.1f}%" for end in (estimate.value, estimate.low, estimate.high))
+    return value, f"[{low} … {high}]"
 
 
 def session_facts(plan: Plan) -> list[str]:
@@ -241,6 +258,10 @@ def identities(books: Books) -> list[str]:
         f"{plural(books.records, 'record')} = {plural(books.requests, 'request')} + {books.not_a_call:,} not a call"
     )
     records += f" + {books.skipped.total:,} skipped + {plural(books.duplicates, 'duplicate')} + {books.merged:,} merged"
+    if books.aggregated is not None:
+        rows = books.aggregated
+        told = f"{plural(rows.rows, 'aggregated row')} = {rows.priced:,} priced + {rows.unpriced:,} unpriced"
+        return [records, f"{told} + {rows.reported:,} as billed + {rows.unused:,} not used (would count twice)"]
     requests = f"{plural(books.requests, 'request')} = {books.priced:,} priced + {books.unpriced.requests:,} unpriced"
     return [records, f"{requests} + {books.failed:,} failed + {plural(books.gateway_hits, 'gateway hit')}"]
 
@@ -270,6 +291,10 @@ def next_step(plan: Plan) -> str:
     books = plan.ingest
     if books.partial:
         return f"costplan analyze {log}"
+    if books.aggregated is not None:
+        if 2 * sum(row.reason == NO_MODEL for row in books.aggregated.unpriced_models) > books.aggregated.priced:
+            return f"costplan analyze {log} --assume-model gpt-4o-mini, or export it grouped by model"
+        return "costplan analyze LOG, once there is a request log of some days: what each lever would save"
     nameless = sum(row.requests for row in books.unpriced.models if row.reason == NO_MODEL)
     if 2 * nameless > books.requests:
         return f"costplan analyze {log} --assume-model gpt-4o-mini --month-requests N"

@@ -89,12 +89,12 @@ def _today(plan: Plan) -> list[str]:
         ("Per session", unit.per_session),
         ("Per user and day", unit.per_user_day),
         ("Per million tokens, blended", unit.per_mtok_blended),
+        *((("Growth of the cost in a month", unit.growth),) if unit.growth else ()),
         *((("Per 1k accepted answers", unit.per_1k_accepted),) if unit.per_1k_accepted else ()),
         *((("Margin per user and month", unit.margin_per_user),) if unit.margin_per_user else ()),
     )
     rows = [
-        (name, _known(plan, e), numbers.interval(e), e.basis if e.value is not None else "", markdown_text(e.note))
-        for name, e in figures
+        (name, *_figure(plan, e), e.basis if e.value is not None else "", markdown_text(e.note)) for name, e in figures
     ]
     parts = base.cost_by
     tokens = (
@@ -109,6 +109,12 @@ def _today(plan: Plan) -> list[str]:
     kinds = [(name, n, usd if isinstance(usd, str) else numbers.money(usd, decimals)) for name, n, usd in tokens]
     heads = "Figure | Value: | Interval | Basis | Note"
     return [_table(heads, rows), _table("Tokens in the log | Count: | Cost:", kinds)]
+
+
+def _figure(plan: Plan, estimate: Estimate) -> tuple[str, str]:
+    if estimate.unit == "share/month":
+        return facts.growth(estimate)
+    return _known(plan, estimate), numbers.interval(estimate)
 
 
 def _ladder(plan: Plan) -> list[str]:
@@ -157,7 +163,7 @@ def _sessions(plan: Plan) -> list[str]:
 
 def _groups(plan: Plan) -> list[str]:
     unit = plan.unit_economics
-    hours = sorted(unit.by_hour, key=lambda row: (-(row.cost_usd or 0), -row.requests, row.key))
+    hours = sorted(unit.by_hour, key=lambda row: (-(row.cost_usd or 0), -(row.requests or 0), row.key))
     groups = (
         ("Model", unit.by_model),
         ("Call site", unit.by_call_site),

@@ -96,9 +96,9 @@ def percent(share: float | None) -> str:
     return f"{100 * share:,.1f}%"
 
 
-def count(number: float) -> str:
+def count(number: float | None) -> str:
     """`3,853,000`"""
-    return f"{number:,.0f}"
+    return UNKNOWN if number is None else f"{number:,.0f}"
 
 
 def compact(number: float) -> str:

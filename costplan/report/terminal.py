@@ -54,7 +54,7 @@ def _head(plan: Plan, console: Console) -> None:
     if books.partial:
         heads.append("partial: first look only")
     line = Text(files, "bold").append("   " + " · ".join(heads), "not bold")
-    problems = [facts.unpriced_gap(books)] if books.unpriced.requests else []
+    problems = list(filter(None, [facts.unpriced_gap(books)]))
     problems += [plural(books.skipped.total, "record") + " skipped"] if books.skipped.total else []
     trouble = Text("; ".join(problems), "yellow")
     fits = line.cell_len + trouble.cell_len + 3 <= console.width
@@ -158,6 +158,9 @@ def _money(plan: Plan, console: Console) -> None:
     unit = " · ".join(f"{numbers.money(cost.value)} per {name}" for name, cost in facts.unit_costs(plan))
     if unit:
         hang(console, Text("Unit   ", "bold"), Text(unit))
+    trend = plan.unit_economics.growth
+    if trend is not None and trend.value is not None:
+        hang(console, Text("Trend  ", "bold"), Text(f"cost {' '.join(facts.growth(trend))} a month; {trend.note}"))
     latency = facts.latency(plan)
     if latency:
         hang(console, Text("Latency  ", "bold"), Text(latency))

@@ -92,6 +92,26 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     """Rows whose clock ran backwards against the line before."""
 
 
+class Aggregated(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows that stand for many calls: rows = priced + unpriced + reported + unused; among the records they are
+    `not_a_call`, under the reason `aggregated_row`."""
+
+    rows: int
+    requests: int | None
+    """Calls that the rows count; None where no row says so."""
+    uncounted_rows: int
+    """Rows with tokens or money that do not say how many calls they stand for."""
+    priced: int
+    unpriced: int
+    unpriced_models: list[UnpricedModel]
+    reported: int
+    """Rows without tokens, whose amount is what the export says."""
+    unused: int
+    """Amounts of a provider whose tokens are here, too: counting both would count twice."""
+    exports: dict[str, int]
+    """Rows by kind of export."""
+
+
 class Books(msgspec.Struct, frozen=True, kw_only=True):
     """records = requests + not_a_call + skipped.total + duplicates + merged;
     requests = priced + unpriced.requests + failed + gateway_hits."""
@@ -117,6 +137,8 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
     text_state: dict[str, int]
     cache_reported_share: float
     span: Span
+    aggregated: Aggregated | None = None
+    """For exports by day or hour instead of a log of calls."""
     partial: bool = False
     """True for `--head`: a first look, no monthly figure."""
 
@@ -142,7 +164,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd_reported: float | None
     """Sum of the costs the log itself states, where it states any; never mixed into the computed ones."""
     price_date: str | None
-    requests: int
+    requests: int | None
+    """None where an aggregated export does not count them; likewise in the breakdowns."""
     requests_month: float | None
     input_tokens: int
     cache_read_tokens: int
@@ -156,7 +179,7 @@ class GroupRow(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a breakdown; `share` is of the priced cost. Both are None where no request of it has a price."""
 
     key: str
-    requests: int
+    requests: int | None
     cost_usd: float | None
     share: float | None
     input_tokens: int
@@ -208,6 +231,8 @@ class UnitEconomics(msgspec.Struct, frozen=True, kw_only=True):
     """Hour of the day, UTC, `00` to `23`."""
     by_operation: list[GroupRow]
     by_day: list[GroupRow]
+    growth: Estimate | None = None
+    """Growth of the daily cost in a month (0.1: a tenth), of an aggregated export."""
     sessions: Sessions | None
     rates: list[Rate]
 
