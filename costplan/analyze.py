@@ -63,6 +63,7 @@ from costplan.levers.spill import SpillJob, price_and_spill
 from costplan.levers.states import RESPONSE
 from costplan.month import Month, month_of, trusted
 from costplan.prices import PriceKey
+from costplan.prices.contract import sellers_of
 from costplan.results import Plan
 from costplan.routing.known import read_quality
 from costplan.settings import AnalyzeSettings
@@ -107,6 +108,7 @@ def analyze(
             by_hour=sets.by_hour, by_site=sets.by_site, columns=acting.levels.columns(),
             lengths={} if cheaper is None else cheaper.lengths,
             month=Month(missing=UNPRICED) if nothing_priced(summary) else month, contract=tables.rates.contract,
+            by_seller=dict(zip(sellers_of(tables.rates.contract), sets.by_seller, strict=True)),
             price_day=moment(price_day).date() if price_day is not None else None
         )  # fmt: skip
         evidence = evidence_of(summary, cache, prefix, shorter, cheaper, volume.weight)
@@ -189,7 +191,7 @@ def _price(run: Run, price_day: int | None) -> tuple[Summary, Tables]:
             )
         )  # fmt: skip
         first += chunk.rows
-    detail = run.settings.semantic == "on" or quality is not None
+    detail = run.settings.semantic == "on" or quality is not None or bool(sellers_of(compiled.rates.contract))
     # a worker adds the sums of several chunks up before it hands them over
     together = max(1, JOB_ROWS * len(jobs) // max(1, first))
     spills = [

@@ -16,6 +16,7 @@ from costplan.levers.latency import LOOKUP_ORIGIN, LOOKUP_S
 from costplan.levers.response_cache import LOOKUP_USD, STORE_USD_PER_GB_HOUR
 from costplan.levers.semantic import CPU_USD_PER_HOUR
 from costplan.prices import RateTable, nearest
+from costplan.prices.contract import describe
 from costplan.results import NO_MODEL, NO_USAGE, Assumption, Books, Skipped, SkippedBooks
 from costplan.settings import AnalyzeSettings
 from costplan.similarity.embed import STATIC
@@ -138,7 +139,8 @@ def assumptions_of(
     listed = "none: list price, no contract given"
     if settings.prices is not None:
         listed = f"prices of {settings.prices.name}, no contract given"
-    contract = str(rates.contract) if rates.contract else listed
+    day = None if price_day is None else date.fromisoformat(price_day)
+    contract = describe(rates.contract, day) if rates.contract else listed
     newest = "newest listed prices (the log carries no dates)"
     levers = [name for name in LADDER if settings.semantic == "on" or name != "response_cache_semantic"]
     rows = [
