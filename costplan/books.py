@@ -133,6 +133,7 @@ def assumptions_of(
     origins: dict[str, str],
     rates: RateTable,
     price_day: str | None,
+    scale: float,
     objections: Mapping[str, str],
 ) -> list[Assumption]:
     """What the figures take for granted, who said so, and what speaks against it."""
@@ -145,6 +146,11 @@ def assumptions_of(
     levers = [name for name in LADDER if settings.semantic == "on" or name != "response_cache_semantic"]
     rows = [
         ("contract", contract, origins.get("prices", "default")),
+        *(
+            [("scale_to_invoice", f"{scale:.6g}", f"{origins['scale_to_invoice']}: billed over logged, for all models")]
+            if settings.scale_to_invoice
+            else []
+        ),
         ("price_date", price_day or newest, origins["price_date"] if settings.price_date else "the log's last day"),
         ("model", settings.assume_model or "as logged", origins["assume_model"]),
         ("month_hours", "730", "definition"),

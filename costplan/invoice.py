@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from costplan.errors import CostplanError
+from costplan.errors import CostplanError, UsageError
 from costplan.results import Baseline, Books, GroupRow, Reconcile, ReconcileModel, UnitEconomics
 from costplan.rowfile import read_rows
-from costplan.units import plural
+from costplan.units import NANOS_PER_USD, plural
 
 _AMOUNTS = (
     "amount",
@@ -132,6 +132,16 @@ def reconcile(invoice: Invoice, books: Books, baseline: Baseline, units: UnitEco
         invoice_usd=invoice.total, log_usd=log_usd, coverage_share=log_usd / invoice.total, by_model=models,
         note=f"Likely: {'; '.join(causes)}." if causes else "",
     )  # fmt: skip
+
+
+def scale_of(invoice: Invoice | None, log_nanos: int) -> float:
+    """What was billed over what the log's calls cost: one factor for all models, whatever lines the bill has.
+
+    A line of a bill does not say which calls the log lacks, so no model's share is touched. 1 where nothing is priced.
+    """
+    if invoice is None:
+        raise UsageError("--scale-to-invoice: there is no invoice", hint="add --invoice bill.csv")
+    return invoice.total * NANOS_PER_USD / log_nanos if log_nanos else 1.0
 
 
 def _matched(lines: dict[str, float], models: Sequence[str]) -> tuple[dict[str, float], dict[str, float]]:
