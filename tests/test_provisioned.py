@@ -11,7 +11,7 @@ from costplan.errors import UsageError
 from costplan.prices.contract import UnitOffer
 from costplan.report.provisioned import markdown_section, sentence
 from costplan.results import Estimate
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.levers.logs import analyzed, call
 
@@ -97,7 +97,8 @@ def test_without_a_month_nothing_is_sized(tmp_path: Path):
 minutes = st.lists(st.tuples(st.integers(1, 5000), st.floats(0, 2)), min_size=1, max_size=40)
 
 
-@given(minutes, st.integers(1, 900), st.one_of(st.none(), st.floats(0, 50)), st.integers(1, 4), st.integers(1, 4))
+@settings(deadline=None)
+@given(minutes, st.integers(100, 900), st.one_of(st.none(), st.floats(0, 50)), st.integers(1, 4), st.integers(1, 4))
 def test_every_number_of_units_spills_what_a_loop_over_the_minutes_says(
     drawn: list[tuple[int, float]], held: int, rate: float | None, least: int, step: int
 ):
@@ -120,6 +121,7 @@ def test_every_number_of_units_spills_what_a_loop_over_the_minutes_says(
         assert spill.minutes[at] == sum(o > 0 for o in over)
 
 
+@settings(deadline=None)
 @given(minutes, st.integers(1, 900), st.floats(0.001, 1), st.integers(1, 4))
 def test_no_number_of_units_that_is_left_out_is_cheaper(
     drawn: list[tuple[int, float]], held: int, price: float, step: int

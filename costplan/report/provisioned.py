@@ -16,10 +16,11 @@ def sentence(found: Provisioned) -> str:
     if not found.units:
         today = numbers.money(found.pay_as_you_go_usd_month.value)
         return f"{name}: no units, pay-as-you-go is cheapest ({today}/month); {even}"
+    spread = numbers.interval(saving)
     return (
         f"{name}: {numbers.count(found.units)} units, {numbers.money(found.cost_usd_month.value)}/month against "
         f"{numbers.money(found.pay_as_you_go_usd_month.value)} by pay-as-you-go, saves "
-        f"{f'{numbers.money(saving.value)} {numbers.interval(saving)}'.strip()}; used {numbers.percent(found.utilisation)}, {even}; "
+        f"{numbers.money(saving.value)}{f' {spread}' if spread else ''}; used {numbers.percent(found.utilisation)}, {even}; "
         f"{numbers.count(found.spill_minutes)} of {numbers.count(found.minutes)} minutes spill over "
         f"({numbers.percent(found.spill_token_share)} of the tokens); {found.note}"
     )
