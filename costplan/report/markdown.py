@@ -228,11 +228,15 @@ def _assumptions(plan: Plan) -> list[str]:
     return [_table("Name | Value | Origin", rows)] if rows else []
 
 
+def _provisioned(plan: Plan) -> list[str]:
+    return markdown_section(plan.provisioned)
+
+
 _SECTIONS = (
     ("Today", _today),
     ("Ladder", _ladder),
     ("Opportunities", _opportunities),
-    ("Provisioned units", lambda plan: markdown_section(plan.provisioned)),
+    ("Provisioned units", _provisioned),
     ("Where the money goes", _groups),
     ("Sessions and peaks", _sessions),
     ("Books", _books),

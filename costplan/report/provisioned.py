@@ -20,7 +20,8 @@ def sentence(found: Provisioned) -> str:
     return (
         f"{name}: {numbers.count(found.units)} units, {numbers.money(found.cost_usd_month.value)}/month against "
         f"{numbers.money(found.pay_as_you_go_usd_month.value)} by pay-as-you-go, saves "
-        f"{numbers.money(saving.value)}{f' {spread}' if spread else ''}; used {numbers.percent(found.utilisation)}, {even}; "
+        f"{numbers.money(saving.value)}{f' {spread}' if spread else ''}; "
+        f"used {numbers.percent(found.utilisation)}, {even}; "
         f"{numbers.count(found.spill_minutes)} of {numbers.count(found.minutes)} minutes spill over "
         f"({numbers.percent(found.spill_token_share)} of the tokens); {found.note}"
     )
