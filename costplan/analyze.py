@@ -38,13 +38,15 @@ from costplan.economics import (
     warnings_of,
 )
 from costplan.economics.groups import UNPRICED
+from costplan.economics.provisioned import provisioned_of
 from costplan.economics.sessions import session_figures
 from costplan.engine import executor, usable_cores
 from costplan.errors import CostplanError
 from costplan.ingest.features import FeatureSettings
 from costplan.ingest.log import Log, open_logs, read_log, site_names
 from costplan.ingest.reread import prompt_jobs, read_joined_prompts, read_prompts
-from costplan.invoice import Invoice, read_invoice, reconcile
+from costplan.invoice import Invoice, read_invoice, reconcile, scale_of
+from costplan.keyed import scaled
 from costplan.kinds import price_kinds, with_model
 from costplan.levers.accepted import today_of
 from costplan.levers.alike import asked_of, company_of, keep_texts, pairs_of
@@ -66,6 +68,7 @@ from costplan.levers.spill import SpillJob, price_and_spill
 from costplan.levers.states import RESPONSE, VERIFIED
 from costplan.month import Month, month_of, trusted
 from costplan.prices import PriceKey
+from costplan.prices.contract import sellers_of
 from costplan.results import Plan
 from costplan.routing.known import read_quality
 from costplan.settings import AnalyzeSettings
@@ -109,16 +112,21 @@ def analyze(
         acting = Acting(replays, semantic, shorter, cheaper)
         cache, sets, prefix = value(run, acting, tables, price_day)
         month = trusted(month, sets.by_hour.keys, sets.by_hour.column(0))
+        scale = scale_of(invoice, int(summary.parts.sum())) if settings.scale_to_invoice else 1.0
+        by_hour = scaled(sets.by_hour, scale) if settings.scale_to_invoice else sets.by_hour
+        dollars = replace(month, note=f"the log's, times {scale:.4g} as billed") if scale != 1 else month
         ladder = Ladder(
-            by_hour=sets.by_hour, by_site=sets.by_site, columns=acting.levels.columns(),
+            by_hour=by_hour, by_site=sets.by_site, columns=acting.levels.columns(),
             lengths={} if cheaper is None else cheaper.lengths,
-            month=Month(missing=UNPRICED) if nothing_priced(summary) else month, contract=tables.rates.contract,
+            month=Month(missing=UNPRICED) if nothing_priced(summary) else dollars, contract=tables.rates.contract,
+            by_seller=dict(zip(sellers_of(tables.rates.contract), sets.by_seller, strict=True)),
             price_day=moment(price_day).date() if price_day is not None else None
         )  # fmt: skip
         evidence = evidence_of(summary, cache, prefix, shorter, cheaper, volume.weight)
         told = rungs_of(ladder, evidence)
         day = moment(price_day).date().isoformat() if price_day is not None else None
-        baseline = baseline_of(summary, sets.by_hour, month, volume, day, ladder.cash)
+        basis = "estimated" if scale != 1 else "priced"
+        baseline = baseline_of(summary, by_hour, dollars, volume, day, ladder.cash, basis)
         revenue = settings.revenue_per_user
         margin = margin_of(summary, baseline, revenue) if revenue is not None else None
         retries = sum(part.retries for part in replays.replayed)
@@ -129,6 +137,7 @@ def analyze(
             summary.groups, cache.answered, moves, cached=RESPONSE in told.defensible,
             partial=settings.head is not None, sampled=volume.weight > 1, seen=summary.groups["first_token"],
         )  # fmt: skip
+        units_on_offer = provisioned_of(summary, tables, month, volume.weight) if settings.ptu else []
         per_1k = None if cheaper is None else today_of(accepted)
         units = unit_economics_of(summary, tables, replays.sessions, volume, margin, per_1k)
         return Plan(
@@ -140,11 +149,13 @@ def analyze(
             ladder=told.rungs,
             opportunities=opportunities_of(ladder, evidence, told, tables.site_label.__getitem__, settings.day_rate),
             after=after_of(ladder, told, at_price_date(units.per_1k_requests, baseline), latency, accepted),
+            provisioned=units_on_offer,
             assumptions=assumptions_of(
                 settings,
                 origins,
                 tables.rates,
                 day,
+                scale,
                 objections_of(settings, origins, log, tables, summary, sets.evidence["marked_requests"]),
             ),
             prices=prices_of(summary, tables),
@@ -206,7 +217,7 @@ def _price(run: Run, price_day: int | None) -> tuple[Summary, Tables]:
             )
         )  # fmt: skip
         first += chunk.rows
-    detail = run.settings.semantic == "on" or quality is not None
+    detail = run.settings.semantic == "on" or quality is not None or bool(sellers_of(compiled.rates.contract))
     # a worker adds the sums of several chunks up before it hands them over
     together = max(1, JOB_ROWS * len(jobs) // max(1, first))
     spills = [

@@ -17,6 +17,7 @@ from costplan.levers.latency import LOOKUP_ORIGIN
 from costplan.levers.response_cache import LOOKUP_USD, STORE_USD_PER_GB_HOUR
 from costplan.levers.semantic import CPU_USD_PER_HOUR
 from costplan.prices import RateTable, nearest
+from costplan.prices.contract import describe
 from costplan.results import NO_MODEL, NO_USAGE, Assumption, Books, Skipped, SkippedBooks
 from costplan.settings import AnalyzeSettings
 from costplan.similarity.embed import STATIC
@@ -133,17 +134,24 @@ def assumptions_of(
     origins: dict[str, str],
     rates: RateTable,
     price_day: str | None,
+    scale: float,
     objections: Mapping[str, str],
 ) -> list[Assumption]:
     """What the figures take for granted, who said so, and what speaks against it."""
     listed = "none: list price, no contract given"
     if settings.prices is not None:
         listed = f"prices of {settings.prices.name}, no contract given"
-    contract = str(rates.contract) if rates.contract else listed
+    day = None if price_day is None else date.fromisoformat(price_day)
+    contract = describe(rates.contract, day) if rates.contract else listed
     newest = "newest listed prices (the log carries no dates)"
     levers = [name for name in LADDER if settings.semantic == "on" or name != "response_cache_semantic"]
     rows = [
         ("contract", contract, origins.get("prices", "default")),
+        *(
+            [("scale_to_invoice", f"{scale:.6g}", f"{origins['scale_to_invoice']}: billed over logged, for all models")]
+            if settings.scale_to_invoice
+            else []
+        ),
         ("price_date", price_day or newest, origins["price_date"] if settings.price_date else "the log's last day"),
         ("model", settings.assume_model or "as logged", origins["assume_model"]),
         ("month_hours", "730", "definition"),

@@ -242,8 +242,14 @@ def _by_time(rows: Rows, columns: Ints) -> dict[str, Keyed]:
         "hour": grouped(hour[dated] % 24, fine.sums[dated][:, :-1]),
         "day": grouped(hour[dated] // 24, fine.sums[dated][:, :-1]),
         "calls": grouped(hour, fine.sums[:, -1:]),
-        "minute": grouped(minute, np.column_stack([np.ones(len(minute), np.int64), tokens])),
+        "minute": grouped(minute, np.column_stack([np.ones(len(minute), np.int64), tokens, *_billed(rows, timed)])),
     }
+
+
+def _billed(rows: Rows, which: Mask) -> list[Ints]:
+    """Input tokens, output tokens and cost at the price date of priced rows, zeros for others."""
+    priced = rows["priced"][which]
+    return [rows[name][which] * priced for name in ("input_tokens", "output_tokens", "cost_price_date")]
 
 
 def _counts(rows: Rows) -> Counter[str]:

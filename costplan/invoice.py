@@ -9,12 +9,12 @@ from typing import Any, cast
 
 import msgspec
 
-from costplan.errors import CostplanError
+from costplan.errors import CostplanError, UsageError
 from costplan.ingest.aggregated import COSTS, Period, export_of, periods_of
 from costplan.results import Baseline, Books, GroupRow, Reconcile, ReconcileModel, UnitEconomics
 from costplan.rowfile import read_rows
 from costplan.trace import BadRecord
-from costplan.units import plural
+from costplan.units import NANOS_PER_USD, plural
 
 _AMOUNTS = (
     "amount",
@@ -39,6 +39,7 @@ _WORD = re.compile(r"[a-z0-9]+")
 _SIZES = frozenset(("mini", "nano", "micro", "small", "medium", "large", "xl", "pro", "lite", "flash", "audio"))
 OTHERS = "other lines"
 _MOST_CAUSES = 3
+_CHAT = ("", "chat", "completion", "completions", "text_completion", "responses", "messages")
 _WORTH = 0.01
 """Share of the invoice below which a cause is not worth a word."""
 
@@ -171,11 +172,21 @@ def reconcile(invoice: Invoice, books: Books, baseline: Baseline, units: UnitEco
     if invoice.lines and rest:
         models.append(ReconcileModel(model=OTHERS, invoice_usd=rest, log_usd=0.0))
     gap = invoice.total - log_usd
-    causes = _missing(invoice, unknown, books, log_usd, units) if gap > 0 else _too_much(books, baseline)
+    causes = _missing(invoice, unknown, books, baseline, log_usd, units) if gap > 0 else _too_much(books, baseline)
     return Reconcile(
         invoice_usd=invoice.total, log_usd=log_usd, coverage_share=log_usd / invoice.total, by_model=models,
         note=f"Likely: {'; '.join(causes)}." if causes else "",
     )  # fmt: skip
+
+
+def scale_of(invoice: Invoice | None, log_nanos: int) -> float:
+    """What was billed over what the log's calls cost: one factor for all models, whatever lines the bill has.
+
+    A line of a bill does not say which calls the log lacks, so no model's share is touched. 1 where nothing is priced.
+    """
+    if invoice is None:
+        raise UsageError("--scale-to-invoice: there is no invoice", hint="add --invoice bill.csv")
+    return invoice.total * NANOS_PER_USD / log_nanos if log_nanos else 1.0
 
 
 def _matched(lines: dict[str, float], models: Sequence[str]) -> tuple[dict[str, float], dict[str, float]]:
@@ -206,23 +217,39 @@ def _goes_on(words: tuple[str, ...], own: tuple[str, ...]) -> bool:
 
 
 def _missing(
-    invoice: Invoice, unknown: dict[str, float], books: Books, log_usd: float, units: UnitEconomics
+    invoice: Invoice, unknown: dict[str, float], books: Books, baseline: Baseline, log_usd: float, units: UnitEconomics
 ) -> list[str]:
-    """Why a log may hold less than was billed, the largest first; what cannot be counted stands last."""
+    """Why a log may hold less than was billed, the one whose worth is nearest to the gap first."""
     each = log_usd / max(1, books.priced)
     gone, days = _days_without(units.by_day)
-    found = [(usd, f"{name!r} is billed (${usd:,.2f}) and not in the log") for name, usd in unknown.items()]
+    known, absent = _matched(unknown, [model.model for model in books.unpriced.models if model.model])
+    found = [(usd, f"{name!r} is billed (${usd:,.2f}) and not in the log") for name, usd in absent.items()]
+    found += [(usd, f"{name!r} is billed (${usd:,.2f}) and has no price here") for name, usd in known.items()]
     found.append((gone * log_usd / max(1, days - gone), f"{plural(gone, 'day')} of {days} without any request"))
-    unpriced, skipped = books.unpriced.requests, books.skipped.total
-    names = ", ".join(repr(model.model) for model in books.unpriced.models[:2])
-    found.append((unpriced * each, f"{plural(unpriced, 'request')} without a price ({names})"))
+    skipped, gap = books.skipped.total, invoice.total - log_usd
+    rest = [model for model in books.unpriced.models if model.model not in known]
+    for chat in (True, False):
+        mine = [model for model in rest if (model.operation in _CHAT) is chat]
+        n, names = sum(model.requests for model in mine), ", ".join(repr(model.model) for model in mine[:2])
+        what = "request" if chat else f"call of another operation, {', '.join(sorted({m.operation for m in mine}))},"
+        found.append((n * each, f"{plural(n, what) if chat else f'{n} x {what}'} without a price ({names})"))
+    found.append((_discount_of(baseline), "cached tokens may be billed like others"))
     found.append((skipped * each, f"{plural(skipped, 'record')} could not be read"))
     found.append((books.failed * each, f"{plural(books.failed, 'failed call')} may have been billed"))
-    worth = sorted((each for each in found if each[0] >= _WORTH * invoice.total), key=lambda each: -each[0])
+    worth = [each for each in found if each[0] >= _WORTH * invoice.total]
+    worth.sort(key=lambda each: (abs(each[0] - gap), each[1]))
     told = [f"{text} (about ${usd:,.2f})" if "$" not in text else text for usd, text in worth[:_MOST_CAUSES]]
     if not told:
         told.append("calls that are not in this log, other operations (embeddings, images, audio), or taxes")
     return told
+
+
+def _discount_of(baseline: Baseline) -> float:
+    """What the cached tokens of the log would cost more as plain input, at its average input price."""
+    parts, plain = baseline.cost_by, baseline.input_tokens - baseline.cache_read_tokens - baseline.cache_write_tokens
+    if not parts.input or parts.cache_read is None or plain <= 0:
+        return 0.0
+    return parts.input / plain * baseline.cache_read_tokens - parts.cache_read
 
 
 def _days_without(by_day: Sequence[GroupRow]) -> tuple[int, int]:

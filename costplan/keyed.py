@@ -22,6 +22,11 @@ class Keyed:
         return self.sums[:, index]
 
 
+def scaled(part: Keyed, factor: float) -> Keyed:
+    """Every sum times a factor, as whole numbers again."""
+    return Keyed(part.keys, np.rint(part.sums * factor).astype(np.int64))
+
+
 def grouped(keys: NDArray[Any], columns: Ints) -> Keyed:
     """Column sums (rows x columns, exact integers) per distinct key."""
     distinct, number = numbered(keys)

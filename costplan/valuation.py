@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from costplan.costing import BucketJob, Summary
 from costplan.economics import Tables
@@ -47,7 +48,9 @@ from costplan.levers.sets import (
 from costplan.levers.spill import PRICED
 from costplan.levers.states import Levels
 from costplan.levers.variants import FIRST_EDIT, NEWEST_US, SAVED_COLUMNS, TOTAL, Changes
-from costplan.prices import PriceKey
+from costplan.prices import PriceKey, RateTable
+from costplan.prices.contract import sellers_of
+from costplan.prices.names import provider_id
 from costplan.profiles.capabilities import Capability, capabilities
 from costplan.routing.candidates import Candidate
 from costplan.routing.decide import Quality
@@ -159,6 +162,7 @@ def value(run: Run, acting: Acting, tables: Tables, price_day: int | None) -> tu
         rates=run.rates, mode=policies.mode, price_date_us=price_day,
         saved=None if acting.shorter is None else acting.shorter.file,
         routes=None if acting.cheaper is None else acting.cheaper.routes,
+        seller=seller_by_key(tables.rates), sellers=len(sellers_of(tables.rates.contract)),
     )  # fmt: skip
     hits = _hits_file(run, acting)
     eligible = sum(part.eligible for part in replays.replayed)
@@ -182,7 +186,10 @@ def value(run: Run, acting: Acting, tables: Tables, price_day: int | None) -> tu
     evidence: Counter[str] = Counter()
     for part in valued:
         evidence.update(part.evidence)
-    sums = SetSums(merged([p.by_hour for p in valued]), merged([p.by_site for p in valued]), dict(evidence))
+    sums = SetSums(
+        merged([p.by_hour for p in valued]), merged([p.by_site for p in valued]), dict(evidence),
+        np.sum([p.by_seller for p in valued], axis=0),
+    )  # fmt: skip
     cache = CacheFacts(
         settings=replays.settings,
         replayed=replays.replayed,
@@ -200,6 +207,18 @@ def value(run: Run, acting: Acting, tables: Tables, price_day: int | None) -> tu
         cut_lengths=run.log.cut_lengths,
     )
     return cache, sums, prefix
+
+
+def seller_by_key(rates: RateTable) -> NDArray[np.int16]:
+    """Index into `sellers_of` by price key, -1 where the provider has no contract of its own."""
+    sellers = sellers_of(rates.contract)
+    found = np.full(len(rates.keys), -1, dtype=np.int16)
+    for index, key in enumerate(rates.keys):
+        names = (provider_id(key.provider), key.provider.lower())
+        if index not in rates.unpriced:
+            names = (rates.describe(index).provider.lower(), *names)
+        found[index] = next((sellers.index(name) for name in names if name in sellers), -1)
+    return found
 
 
 def _hits_file(run: Run, acting: Acting) -> Path:

@@ -1,11 +1,14 @@
 """The bill beside the log: matched by model, never scaled to it, and a gap comes with its likely causes."""
 
+import io
 from pathlib import Path
 
 import pytest
-from costplan.errors import CostplanError
+from costplan.errors import CostplanError, UsageError
 from costplan.invoice import Invoice, amount_of, read_invoice
+from costplan.report import render_markdown, render_terminal
 from costplan.report.facts import invoice_gap
+from rich.console import Console
 from tests.ingest.logs import TRACES
 from tests.levers.logs import analyzed, call
 
@@ -116,3 +119,92 @@ def test_a_usage_report_is_no_bill():
     with pytest.raises(CostplanError) as caught:
         read_invoice(TRACES / "openai_usage.json")
     assert "openai_usage: tokens, no amounts" in caught.value.message
+
+
+GAP = {"missing days": "days of 10 without any request", "unpriced": "without a price ('acme-7b')",
+       "operation": "call of another operation, embeddings", "cached": "cached tokens may be billed like others",
+       "failed": "failed calls may have been billed", "model": "'o3-pro' is billed"}  # fmt: skip
+
+
+def planted(cause: str) -> list[dict[str, object]]:
+    """Twelve days' worth of gpt-4o calls, of which a sixth is hidden from the log's cost in one way."""
+    rows = [call(3600 * n, f"Question {n}", model="gpt-4o", tokens=(1000, 100)) for n in range(240)]
+    hidden = set(range(100, 140))
+    if cause == "missing days":
+        return [row for n, row in enumerate(rows) if n not in range(96, 144)]
+    if cause == "unpriced":
+        return [
+            call(3600 * n, f"Question {n}", model="acme-7b", tokens=(1000, 100)) if n in hidden else row
+            for n, row in enumerate(rows)
+        ]
+    if cause == "operation":
+        embed = {
+            n: {
+                "timestamp": rows[n]["timestamp"],
+                "operation": "embeddings",
+                "request": {"model": "acme-embed", "input": f"Question {n}"},
+                "response": {"object": "list", "model": "acme-embed", "data": [], "usage": {"prompt_tokens": 1000}},
+                "status_code": 200,
+            }
+            for n in hidden
+        }
+        return [embed.get(n, row) for n, row in enumerate(rows)]
+    if cause == "failed":
+        return [
+            call(3600 * n, f"Question {n}", model="gpt-4o", status=500) if n in hidden else row
+            for n, row in enumerate(rows)
+        ]
+    if cause == "cached":  # $2.50 less $1.25 for 467 of 1000 tokens: $0.002916 where $0.0035 is billed, 20 % more
+        return [call(3600 * n, f"Question {n}", model="gpt-4o", tokens=(1000, 100), cached=467) for n in range(240)]
+    return rows
+
+
+@pytest.mark.parametrize("cause", GAP)
+def test_of_a_bill_a_fifth_above_the_log_the_planted_cause_comes_first(tmp_path: Path, cause: str):
+    log = planted(cause)
+    spent = analyzed(tmp_path, log).plan.baseline.cost_usd.value
+    assert spent is not None
+    lines = f"model,amount\ngpt-4o,{spent}\no3-pro,{0.2 * spent}\n"
+    bill = written(tmp_path, lines) if cause == "model" else written(tmp_path, str(1.2 * spent), "bill.txt")
+    plan = analyzed(tmp_path, log, invoice=bill).plan
+    assert plan.reconcile is not None and plan.reconcile.coverage_share == pytest.approx(1 / 1.2)
+    first = plan.reconcile.note.removeprefix("Likely: ").split(";")[0]
+    assert GAP[cause] in first
+    screen = Console(width=400, file=io.StringIO())
+    render_terminal(plan, screen)
+    assert isinstance(screen.file, io.StringIO)
+    assert screen.file.getvalue().startswith("Invoice gap: the log holds ")
+    assert first in screen.file.getvalue().splitlines()[0]
+    assert render_markdown(plan).splitlines()[2].startswith("**Invoice gap: the log holds ")
+
+
+def test_a_billed_model_that_has_no_price_is_said_to_be_in_the_log(tmp_path: Path):
+    bill = written(tmp_path, "model,amount\ngpt-4o,0.7\nacme-7b,0.14\n")
+    plan = analyzed(tmp_path, planted("unpriced"), invoice=bill).plan
+    assert plan.reconcile is not None
+    assert plan.reconcile.note.startswith("Likely: 'acme-7b' is billed ($0.14) and has no price here")
+
+
+def test_months_are_scaled_to_the_bill_only_when_asked(tmp_path: Path):
+    """The bill is 1.2 times the log: so is the month, every rung and every opportunity, and the report says it."""
+    rows = [row for row in log() for _ in range(3)]
+    spent = analyzed(tmp_path, rows).plan.baseline.cost_usd.value
+    assert spent is not None
+    bill = written(tmp_path, f"{1.2 * spent}", "bill.txt")
+    plain = analyzed(tmp_path, rows, invoice=bill).plan
+    scaled = analyzed(tmp_path, rows, invoice=bill, scale_to_invoice=True).plan
+    assert scaled.baseline.cost_usd == plain.baseline.cost_usd
+    assert scaled.baseline.requests_month == plain.baseline.requests_month
+    before, after = plain.baseline.cost_usd_month, scaled.baseline.cost_usd_month
+    assert before.value and after.value == pytest.approx(1.2 * before.value, rel=1e-4)
+    assert after.basis == "estimated" and "times 1.2 as billed" in after.note
+    pairs = list(zip(plain.ladder, scaled.ladder, strict=True))
+    pairs = [(a.usage_usd_month.value, b.usage_usd_month.value) for a, b in pairs if a.usage_usd_month.value]
+    pairs += [
+        (a.usd_month.value, b.usd_month.value) for a, b in zip(plain.opportunities, scaled.opportunities, strict=True)
+    ]
+    assert pairs and all(b == pytest.approx(1.2 * a, rel=1e-3) for a, b in pairs)
+    assert {a.name: a.value for a in scaled.assumptions}["scale_to_invoice"] == "1.2"
+    assert all(a.name != "scale_to_invoice" for a in plain.assumptions)
+    with pytest.raises(UsageError, match="no invoice"):
+        analyzed(tmp_path, rows, scale_to_invoice=True)

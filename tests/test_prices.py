@@ -323,8 +323,20 @@ def test_a_contract_turns_usage_into_cash_by_hand():
 @pytest.mark.parametrize(
     ("terms", "said", "hint"),
     [
-        ("{volume_tiers: []}", "'volume_tiers' is not in this version", "leave it out"),
-        ("{provisioned: {units: 3}}", "'provisioned' is not in this version", "leave it out"),
+        ("{volume_tiers: {a: 1}}", "'volume_tiers' must be a list", "start each"),
+        (
+            "{volume_tiers: [{above_usd_month: 9, discount: 0.2}, {above_usd_month: 9, discount: 0.3}]}",
+            "'volume_tiers' must go up",
+            "lowest",
+        ),
+        ("{provisioned: [{model: a, usd_per_unit_hour: 1}]}", "'tokens_per_minute_per_unit' is missing", ""),
+        (
+            "{provisioned: [{model: a, usd_per_unit_hour: 1, tokens_per_minute_per_unit: 0}]}",
+            "'tokens_per_minute",
+            "2500",
+        ),
+        ("{minimum_usd_year: 9, minimum_used_usd: 3}", "'minimum_used_usd' needs", "minimum_until"),
+        ("{openai: {minimum_usd_year: 9, minimum_usd_month: 3}}", "'minimum_usd_year' stands beside", "leave one"),
         ("{discuont: 0.1}", "unknown key 'discuont'", "did you mean 'discount'"),
         ("{discount: 1.5}", "'discount' must be a number", "write `discount"),
         ("{minimum_until: 2027-03-31}", "'minimum_until' must be the last day", "minimum_usd_month: 50000"),
@@ -366,7 +378,7 @@ def test_aliases_and_discounts_of_the_user_apply(ours: Path):
     assert table.describe(0).source == "user file prices.yaml (contract 2026)"
     assert table.describe(0).rates["cache_write"] == 0.2
     assert table.describe(1).assumed == ("12.0% off list (prices.yaml)",)
-    assert table.contract == Contract(minimum_usd_month=1000)
+    assert table.contract == {"": Contract(minimum_usd_month=1000)}
 
 
 @pytest.mark.parametrize(

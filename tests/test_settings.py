@@ -26,6 +26,8 @@ SPELLINGS: dict[str, tuple[str, Any]] = {
     "scope": ("user", "user"),
     "semantic": ("off", "off"),
     "invoice": ("bill.csv", Path("bill.csv")),
+    "ptu": ("yes", True),
+    "scale_to_invoice": ("yes", True),
     "capacity": ("100_000", 100_000),
     "max_temperature": ("0.7", 0.7),
     "batchable": ("nightly, report", ("nightly", "report")),

@@ -44,6 +44,12 @@ Invoice = Annotated[
     Path | None,
     typer.Option(help="The bill for the log's time: an amount, or lines by model (.csv, .jsonl).", metavar="FILE"),
 ]
+ScaleToInvoice = Annotated[
+    bool | None, typer.Option("--scale-to-invoice", help="Monthly figures times billed over logged, with --invoice.")
+]
+Ptu = Annotated[
+    bool | None, typer.Option("--ptu", help="Size the provisioned units that the contract in --prices offers.")
+]
 PriceDate = Annotated[
     str | None,
     typer.Option(help="Monthly figures at this day's prices (default: the log's last day).", metavar="YYYY-MM-DD"),
@@ -111,6 +117,8 @@ def analyze(
     sample_rate: SampleRate = None,
     prices: Prices = None,
     invoice: Invoice = None,
+    scale_to_invoice: ScaleToInvoice = None,
+    ptu: Ptu = None,
     price_date: PriceDate = None,
     assume_model: AssumeModel = None,
     month_requests: MonthRequests = None,

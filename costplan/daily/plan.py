@@ -20,6 +20,7 @@ from costplan.ingest.log import Opened
 from costplan.kinds import Kind, model_of
 from costplan.month import MIN_FULL_DAYS, Month, month_of
 from costplan.prices import nearest
+from costplan.prices.contract import cash_of, sellers_of
 from costplan.results import (
     NO_MODEL,
     NO_USAGE,
@@ -183,6 +184,16 @@ def _refuse(books: Books) -> None:
         )
 
 
+def _shares(spend: Spend) -> dict[str, float]:
+    """Of the spend at the price date, by provider with terms of its own."""
+    total = int(spend.at_price_date[spend.counted].sum())
+    shares = dict.fromkeys(sellers_of(spend.compiled.rates.contract), 0.0)
+    for at, entry in enumerate(spend.entries):
+        if total and spend.counted[at] and entry.provider in shares:
+            shares[entry.provider] += int(spend.at_price_date[at]) / total
+    return shares
+
+
 def _baseline(spend: Spend, month: Month, day_us: int) -> Baseline:
     known = bool(spend.counted.any())
     hours, nanos = hourly(spend, spend.at_price_date)
@@ -191,7 +202,8 @@ def _baseline(spend: Spend, month: Month, day_us: int) -> Baseline:
     contract, day = spend.compiled.rates.contract, moment(day_us).date()
     cash = None
     if contract and spend.basis == "priced" and a_month.value is not None:
-        ends = [contract.cash(end or 0.0, day) for end in (a_month.value, a_month.low, a_month.high)]
+        shares = _shares(spend)
+        ends = [cash_of(contract, end or 0.0, shares, day) for end in (a_month.value, a_month.low, a_month.high)]
         cash = replace(a_month, value=ends[0], low=ends[1], high=ends[2], basis="assumed", note="under the contract")
     reported = [e.usd_nanos for e in used if e.usd_nanos is not None]
     parts = [int(spend.parts[spend.counted, part].sum()) / NANOS_PER_USD for part in range(len(_PARTS))]

@@ -23,6 +23,7 @@ from costplan.results import (
     NO_MODEL,
     NO_USAGE,
     Baseline,
+    Basis,
     Books,
     CostParts,
     Estimate,
@@ -151,12 +152,16 @@ def baseline_of(
     volume: Volume,
     price_date: str | None,
     cash: Callable[[Estimate], Estimate | None],
+    basis: Basis = "priced",
 ) -> Baseline:
-    """Today's cost: at call-date prices, at the price date, and a month of it. `by_hour` starts with today's cost."""
+    """Today's cost: at call-date prices, at the price date, and a month of it. `by_hour` starts with today's cost.
+
+    `basis`: of the month.
+    """
     counts = summary.counts
     at_price_date = int(summary.groups["kind"].column(COLUMN["cost_price_date"]).sum())
     none = nothing_priced(summary)
-    a_month = month.estimate(by_hour.keys, by_hour.column(0), "priced")
+    a_month = month.estimate(by_hour.keys, by_hour.column(0), basis)
     a_month = unknown("USD/month", UNPRICED) if none else a_month
     parts = [None if none else int(part) / NANOS_PER_USD for part in summary.parts]
 

@@ -66,6 +66,7 @@ def value_families(job: FamilyJob) -> SetSums:
     distinct = sorted(set(states))
     keys, numbers = zip(numbered(rows["hour"]), numbered(rows["site"]), strict=True)
     sums = [np.zeros((len(each), len(distinct)), dtype=np.int64) for each in keys]
+    billed = np.zeros((job.changes.sellers, len(distinct)), dtype=np.int64)
     streams: dict[State, tuple[Ints, Ints, Ints]] = {}
     for column, state in enumerate(distinct):
         variant = variants[state.compression, state.routing]
@@ -84,10 +85,14 @@ def value_families(job: FamilyJob) -> SetSums:
         values = np.where(alive, cost, 0) + overheads[state.cache]
         for number, table in zip(numbers, sums, strict=True):
             table[:, column] = summed(number, values[:, None], len(table))[:, 0]
+        for seller in range(len(billed)):
+            mine = np.where(job.changes.billed(variant.rows, seller), np.where(alive, cost, 0), 0)
+            mine += np.where(job.changes.billed(rows, seller), overheads[state.cache], 0)
+            billed[seller, column] = mine.sum()
     expand = [distinct.index(state) for state in states]
     by_hour, by_site = (Keyed(key, table[:, expand]) for key, table in zip(keys, sums, strict=True))
     logged = variants[0, 0].simulated[(rows["kind"] & PRICED) != 0]
-    return SetSums(by_hour, by_site, {"simulated_read_tokens": int(logged.sum())})
+    return SetSums(by_hour, by_site, {"simulated_read_tokens": int(logged.sum())}, billed[:, expand])
 
 
 def _lowest(levels: Sequence[tuple[NDArray[Any], ...]]) -> list[int]:

@@ -19,7 +19,7 @@ from costplan.levers import LADDER, N_SETS, Shares, climb, mask_of, shares_of, w
 from costplan.levers.accepted import Accepted
 from costplan.levers.states import BATCH_REST, COMPRESSION, ROUTING, SEMANTIC, STRUCTURAL, VERIFIED
 from costplan.month import Month
-from costplan.prices.contract import Contract
+from costplan.prices.contract import Contract, Contracts, cash_of
 from costplan.results import After, AfterTotal, Basis, Estimate, Latency, Opportunity, Rung, unknown
 from costplan.units import HOURS_PER_MONTH, NANOS_PER_USD
 
@@ -132,7 +132,9 @@ class Ladder:
     month: Month
     lengths: Mapping[int, tuple[float, float]] = field(default_factory=dict[int, tuple[float, float]])
     """By lever whose saving hangs on how long other answers are: what is left of it if they are long, and if short."""
-    contract: Contract | None = None
+    contract: Contracts = field(default_factory=dict[str, Contract])
+    by_seller: Mapping[str, NDArray[np.int64]] = field(default_factory=dict[str, NDArray[np.int64]])
+    """By provider with a contract of its own: nano-dollars of every state over the log that it bills."""
     price_day: date | None = None
 
     @cached_property
@@ -180,25 +182,31 @@ class Ladder:
             saving, low=min(0.0, saving.low), high=max(0.0, saving.high), level=None, basis="assumed", note=_IF[lever]
         )
 
-    def cash(self, usage: Estimate) -> Estimate | None:
-        """What is paid for a month of usage; None without a contract."""
-        if self.contract is None or usage.value is None or usage.low is None or usage.high is None:
+    def paid(self, usage_usd: float, levers: Sequence[int]) -> float:
+        """Cash for a month of usage with these levers, split between the contracts as it is over the log."""
+        mask = mask_of(levers)
+        whole, column = self.totals[mask], self.columns[mask]
+        shares = {name: float(sums[column]) / whole if whole else 0.0 for name, sums in self.by_seller.items()}
+        return cash_of(self.contract, usage_usd, shares, self.price_day)
+
+    def cash(self, usage: Estimate, levers: Sequence[int] = ()) -> Estimate | None:
+        """What is paid for a month of usage with these levers; None without a contract."""
+        if not self.contract or usage.value is None or usage.low is None or usage.high is None:
             return None
-        value, low, high = (self.contract.cash(usd, self.price_day) for usd in (usage.value, usage.low, usage.high))
+        value, low, high = (self.paid(usd, levers) for usd in (usage.value, usage.low, usage.high))
         return replace(usage, value=value, low=low, high=high, basis="assumed", note=CASH_NOTE)
 
-    def cash_saving(self, before: Sequence[int], saving: Estimate) -> Estimate:
+    def cash_saving(self, before: Sequence[int], lever: int, saving: Estimate) -> Estimate:
         """What a saving on top of other levers changes in cash; usage without a contract.
 
         Low and high: the least and most over the ends of the cost before and of the saving.
         """
         cost = self.cost(before, "simulated")
-        if self.contract is None or saving.value is None or cost.value is None:
+        if not self.contract or saving.value is None or cost.value is None:
             return saving
 
         def paid_less(usage: float, saved: float) -> float:
-            assert self.contract is not None
-            return self.contract.cash(usage, self.price_day) - self.contract.cash(usage - saved, self.price_day)
+            return self.paid(usage, before) - self.paid(usage - saved, [*before, lever])
 
         costs, savings = (cost.low, cost.value, cost.high), (saving.low, saving.value, saving.high)
         ends = [paid_less(usage or 0.0, saved or 0.0) for usage in costs for saved in savings]
@@ -296,7 +304,7 @@ def _rung(
         saving_share=1 - valued[mask_of([*before, lever])] / left if left else None,
         order_range=_order_range(ladder, lever, orders),
         usage_usd_month=marginal,
-        cash_usd_month=ladder.cash_saving(before, marginal),
+        cash_usd_month=ladder.cash_saving(before, lever, marginal),
         risk=LEVERS[lever].risk,
         summary=evidence.summary[lever],
         evidence=evidence.facts[lever] | {"saving_usd_in_log": in_log / NANOS_PER_USD},
@@ -353,7 +361,7 @@ def after_of(
             cost = replace(cost, high=none_holds.high, level=None, basis="assumed", note="; ".join(notes))
         return AfterTotal(
             cost_usd_month=cost,
-            cash_usd_month=ladder.cash(cost),
+            cash_usd_month=ladder.cash(cost, levers),
             per_1k_requests=_per_1k(per_1k, cost, share),
             saving_share=share,
             per_1k_accepted=_accepted(accepted, levers, share),

@@ -84,6 +84,8 @@ class SetSums:
     by_hour: Keyed
     by_site: Keyed
     evidence: dict[str, int]
+    by_seller: Ints
+    """(providers with a contract of their own, states): what is billed by them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,6 +117,7 @@ def value_rows(job: RowsJob) -> Valued:
     answered: list[Counts] = []
     goes: list[Keyed] = []
     evidence = np.zeros(len(_EVIDENCE), dtype=np.int64)
+    billed = np.zeros((job.changes.sellers, job.levels.alone * PREFIXES), dtype=np.int64)
     for chunk in job.chunks:
         rows = read_batch(job.files[chunk], 0)
         hit = hits_of(job.hits, rows)
@@ -126,12 +129,14 @@ def value_rows(job: RowsJob) -> Valued:
         alone = take(rows, (rows["kind"] & MEETS) == 0)
         for keys, sums in (("hour", hours), ("site", sites)):
             sums.append(_alone(alone, alone[keys], job))
+        for seller in range(len(billed)):
+            billed[seller] += _alone(alone, np.zeros(len(alone["gid"]), np.int64), job, seller).sums.sum(axis=0)
         blocks, tokens = held_of(rows, job.new, chunk)
         evidence += _evidence(rows, blocks, tokens)
         some = rows["n_blocks"] > 0
         shared.append(histogram(rows["site"][some], tokens[some]))
         prompt.append(histogram(rows["site"][some], rows["input_tokens"][some].astype(np.int64)))
-    sums = SetSums(merged(hours), merged(sites), dict(zip(_EVIDENCE, evidence.tolist(), strict=True)))
+    sums = SetSums(merged(hours), merged(sites), dict(zip(_EVIDENCE, evidence.tolist(), strict=True)), billed)
     return Valued(sums, Prefixes(added(shared), added(prompt)), all_counted(answered), merged(goes) if goes else NOBODY)
 
 
@@ -146,13 +151,18 @@ def overheads_of(rows: dict[str, Any], hit: NDArray[np.uint8], price: CachePrice
     return [np.zeros(len(hit), np.int64), *(price.of(rows, hit, cache) for cache in range(1, levels.caches))]
 
 
-def _alone(rows: dict[str, Any], keys: NDArray[Any], job: RowsJob) -> Keyed:
-    """Cost of every state by `keys`, of rows that depend on no other."""
+def _alone(rows: dict[str, Any], keys: NDArray[Any], job: RowsJob, seller: int | None = None) -> Keyed:
+    """Cost of every state by `keys`, of rows that depend on no other; or that part which a seller bills.
+
+    What a cache of one's own costs goes with the request as it was logged.
+    """
     hit = hits_of(job.hits, rows)
     waits = np.where((rows["kind"] & MARKED) != 0, 1, np.where((rows["kind"] & REST) != 0, 2, 0))
     distinct, number = numbered(keys)
-    variants = _variants(rows, job)
+    variants = _variants(rows, job, seller)
     overheads = overheads_of(rows, hit, job.price, job.levels)[1:]
+    if seller is not None:
+        overheads = [np.where(job.changes.billed(rows, seller), each, 0) for each in overheads]
     fine = grouped(number * _CLASSES + 3 * hit + waits, np.column_stack([*variants, *overheads]))
     number, kind = np.divmod(fine.keys, _CLASSES)
     hit, waits = (kind // 3).astype(np.uint8), kind % 3
@@ -169,18 +179,25 @@ def _alone(rows: dict[str, Any], keys: NDArray[Any], job: RowsJob) -> Keyed:
     return Keyed(distinct[sums.keys], np.repeat(sums.sums, PREFIXES, axis=1))
 
 
-def _variants(rows: dict[str, Any], job: RowsJob) -> list[Ints]:
+def _variants(rows: dict[str, Any], job: RowsJob, seller: int | None) -> list[Ints]:
     """(interactive cost, cost in a batch) of every row, by level of compression and then of routing."""
     values: list[Ints] = []
     for compression in range(job.levels.compressions):
         for routing in range(job.levels.routings):
             cost, batch = rows["cost"], rows["batch"]
+            if seller is not None:
+                billed = job.changes.billed(rows, seller)
+                cost, batch = np.where(billed, cost, 0), np.where(billed, batch, 0)
             if compression or routing:
                 touched = job.changes.touched(rows, compression, routing)
                 some = job.changes.applied(take(rows, touched), compression, routing)
                 money = Money(some, job.changes.rates)
                 cost, batch = cost.copy(), batch.copy()
                 cost[touched], batch[touched] = money.logged(money.rate), money.logged(money.batch_rate)
+                if seller is not None:
+                    left = touched.copy()
+                    left[touched] = ~job.changes.billed(some, seller)
+                    cost[left] = batch[left] = 0
             values += [cost, batch]
     return values
 

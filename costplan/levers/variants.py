@@ -52,6 +52,14 @@ class Changes:
     saved: Path | None = None
     """(rows of the log, SAVED_COLUMNS) int32."""
     routes: Routes | None = None
+    seller: NDArray[np.int16] | None = None
+    """By price key: which of the contracts it is billed under, -1 for none; None: no provider has one of its own."""
+    sellers: int = 0
+
+    def billed(self, rows: dict[str, Any], seller: int) -> Mask:
+        """Rows that are billed under this contract."""
+        assert self.seller is not None
+        return self.seller[rows["price_key"]] == seller
 
     def touched(self, rows: dict[str, Any], compression: int, routing: int) -> Mask:
         """Rows that are another request under these levels."""

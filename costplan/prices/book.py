@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costplan.prices.catalog import DAY_US, Offer, Prices, Quote, Steps, list_offer
-from costplan.prices.contract import Contract
+from costplan.prices.contract import Contracts
 from costplan.prices.userfile import PriceFile, read_price_file
 from costplan.profiles import provider_policy
 from costplan.units import TOKENS_PER_MTOK
@@ -97,7 +97,7 @@ class RateTable:
     """By rate row: tokens are free here and only other units are billed; a call that reports none is unpriced."""
     notes: tuple[PriceNote, ...]
     unpriced: Mapping[int, PriceNote]
-    contract: Contract | None
+    contract: Contracts
 
     def lookup(
         self, key_index: NDArray[np.int32], time_us: NDArray[np.int64], input_tokens: NDArray[np.int64]

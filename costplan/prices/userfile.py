@@ -28,7 +28,7 @@ from typing import Any, cast
 
 from costplan.errors import CostplanError
 from costplan.prices.catalog import CONTEXTS, EPOCH, Offer, Prices, Quote, Steps, day_us
-from costplan.prices.contract import Contract, read_contract
+from costplan.prices.contract import Contract, Contracts, read_contract
 from costplan.prices.names import provider_id
 from costplan.profiles import Section, check_keys, number, read_yaml
 from costplan.units import TOKENS_PER_MTOK
@@ -86,7 +86,7 @@ class PriceFile:
     """By model name in lower case."""
     aliases: Mapping[str, str] = field(default_factory=dict[str, str])
     discounts: Mapping[str, float] = field(default_factory=dict[str, float])
-    contract: Contract | None = None
+    contract: Contracts = field(default_factory=dict[str, Contract])
 
     def resolve(self, provider: str, model: str) -> tuple[str, str]:
         """The provider and model an alias stands for; a target with a prefix (`openai/gpt-4o`) names its provider."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from costplan.report import facts, numbers
 from costplan.report.numbers import markdown_text
+from costplan.report.provisioned import markdown_section
 from costplan.report.scenario import scenario_report
 from costplan.results import AfterTotal, Estimate, GroupRow, Plan
 
@@ -236,10 +237,15 @@ def _assumptions(plan: Plan) -> list[str]:
     return [_table("Name | Value | Origin", rows)] if rows else []
 
 
+def _provisioned(plan: Plan) -> list[str]:
+    return markdown_section(plan.provisioned)
+
+
 _SECTIONS = (
     ("Today", _today),
     ("Ladder", _ladder),
     ("Opportunities", _opportunities),
+    ("Provisioned units", _provisioned),
     ("Where the money goes", _groups),
     ("Sessions and peaks", _sessions),
     ("Books", _books),

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from costplan.report import facts, numbers
 from costplan.report.numbers import plain
+from costplan.report.provisioned import sentence
 from costplan.report.scenario import scenario_report
 from costplan.report.screen import hang, put
 from costplan.results import AfterTotal, Estimate, GroupRow, Plan, Rung
@@ -33,6 +34,8 @@ def render_terminal(plan: Plan, console: Console, *, verbose: bool = False) -> N
     _head(plan, console)
     _ladder(plan, console)
     _first(plan, console)
+    for offer in plan.provisioned:
+        hang(console, Text("Units  ", "bold"), Text(plain(sentence(offer), 800)))
     _money(plan, console)
     _books(plan, console)
     if verbose:

@@ -353,6 +353,43 @@ class Reconcile(msgspec.Struct, frozen=True, kw_only=True):
     note: str
 
 
+class UnitsRow(msgspec.Struct, frozen=True, kw_only=True):
+    units: int
+    cost_usd_month: float
+    spill_token_share: float
+
+
+class Provisioned(msgspec.Struct, frozen=True, kw_only=True):
+    """Provisioned throughput of one model beside pay-as-you-go, on the log's demand by minute."""
+
+    model: str
+    provider: str
+    usd_per_unit_hour: float
+    tokens_per_minute_per_unit: float
+    output_weight: float
+    """Input tokens that an output token counts as."""
+    minimum_units: int
+    step_units: int
+    units: int | None = None
+    """The cheapest number on offer; 0: pay-as-you-go is cheaper than any."""
+    pay_as_you_go_usd_month: Estimate
+    cost_usd_month: Estimate
+    """Of `units`, with what spills over."""
+    saving_usd_month: Estimate
+    break_even_utilisation: float | None = None
+    """Above 1: a unit that is always full costs more than its tokens do by pay-as-you-go."""
+    utilisation: float | None = None
+    utilisation_by_hour: list[float] = []
+    """Hour of the day, UTC."""
+    minutes: int = 0
+    """Of the log, in the hours that make the month."""
+    spill_minutes: int = 0
+    spill_token_share: float | None = None
+    curve: list[UnitsRow] = []
+    """Some of the numbers that were compared."""
+    note: str = ""
+
+
 class CallCost(msgspec.Struct, frozen=True, kw_only=True):
     """One call of the product."""
 
@@ -395,6 +432,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     ladder: list[Rung]
     opportunities: list[Opportunity]
     after: After
+    provisioned: list[Provisioned] = []
+    """With `--ptu`, one per offer of the contract."""
     assumptions: list[Assumption]
     prices: list[PriceUsed]
     scenario: ScenarioFacts | None = None

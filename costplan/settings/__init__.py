@@ -302,6 +302,8 @@ _PARSERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "lm": (_path, "--lm models/smollm2-135m, a directory or a .gguf file"),
     "cheap": (_texts, "--cheap gpt-4o-mini"),
     "quality": (_path, "--quality quality.csv"),
+    "ptu": (_switch, "--ptu"),
+    "scale_to_invoice": (_switch, "--scale-to-invoice"),
     "invoice": (_path, "--invoice bill.csv"),
     "policy": (_one_of("site", "complexity", "request", "cascade"), "--policy site"),
     "max_loss": (_number(least=0, most=100), "--max-loss 5, points"),

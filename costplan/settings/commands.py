@@ -33,6 +33,10 @@ class AnalyzeSettings:
     batchable: tuple[str, ...] = ("batch", "batchable")
     invoice: Path | None = None
     """What the provider billed for the time of the log."""
+    ptu: bool = False
+    """Size the provisioned units that the contract offers."""
+    scale_to_invoice: bool = False
+    """Monthly figures times what was billed over what the log holds."""
     quality: Path | None = None
     """How good models are, by call site."""
     max_loss: float = 5.0

@@ -202,7 +202,7 @@ def test_below_the_minimum_a_saving_is_no_cash(minimum_share: float, cash_share:
     plain = ladder_of({0: 100})
     month = 1000 * 730 / 1e9
     terms = Contract(minimum_usd_month=minimum_share * month)
-    bound = replace(plain, contract=terms)
+    bound = replace(plain, contract={"": terms})
     usage, rung = (rungs_of(ladder, evidence((0,))).rungs[0] for ladder in (plain, bound))
     assert usage.cash_usd_month == usage.usage_usd_month == rung.usage_usd_month
     assert value(rung.cash_usd_month) == pytest.approx(cash_share * 0.1 * month)
