@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WIDTH = "110"
 COMMANDS = (
     "analyze",
+    "explore",
     "cache",
     "compress",
     "route",
@@ -19,6 +20,7 @@ COMMANDS = (
     "simulate",
     "replay",
     "gate",
+    "compare",
     "report",
     "normalize",
     "gpus",

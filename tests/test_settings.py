@@ -33,6 +33,8 @@ SPELLINGS: dict[str, tuple[str, Any]] = {
     "batchable": ("nightly, report", ("nightly", "report")),
     "quality": ("scores.csv", Path("scores.csv")),
     "max_loss": ("3", 3.0),
+    "penalty": ("0.5", 0.5),
+    "judging": ("0.002", 0.002),
     "output_ratio": ("0.5:0.8:1.1", (0.5, 0.8, 1.1)),
     "workers": ("2", 2),
     "day_rate": ("950", 950.0),

@@ -42,7 +42,10 @@ Prices = Annotated[
 ]
 Invoice = Annotated[
     Path | None,
-    typer.Option(help="The bill for the log's time: an amount, or lines by model (.csv, .jsonl).", metavar="FILE"),
+    typer.Option(
+        help="The bill for the log's time: an amount, lines by model (.csv, .jsonl), a cost report (.json).",
+        metavar="FILE",
+    ),
 ]
 ScaleToInvoice = Annotated[
     bool | None, typer.Option("--scale-to-invoice", help="Monthly figures times billed over logged, with --invoice.")

@@ -4,7 +4,7 @@ from typing import Any
 
 from costplan.ingest.fields import as_bool, as_float, as_int, as_text, time_us
 from costplan.ingest.request import soft_float
-from costplan.trace import BadRecord, Call, NotACall
+from costplan.trace import Call, NotACall
 
 NAME = "openrouter"
 RULE = (
@@ -12,20 +12,14 @@ RULE = (
     "that they are the provider's own counts, and that cost_total holds what is paid with one's own key"
 )
 
-_PER_DAY = frozenset(["requests", "usage"])
-
 
 def matches(record: dict[str, Any]) -> bool:
-    """`generation_id` beside `tokens_prompt` or `cost_total`, or the activity by day, which holds no calls."""
-    return ("generation_id" in record and ("tokens_prompt" in record or "cost_total" in record)) or (
-        "model_permaslug" in record and record.keys() >= _PER_DAY
-    )
+    """`generation_id` beside `tokens_prompt` or `cost_total`."""
+    return "generation_id" in record and ("tokens_prompt" in record or "cost_total" in record)
 
 
 def calls(record: dict[str, Any]) -> list[Call | NotACall]:
-    """One call per generation; a row that sums up a day's requests is refused as `aggregated_by_day`."""
-    if "generation_id" not in record:
-        raise BadRecord("aggregated_by_day")
+    """One call per generation."""
     model = as_text(record.get("model_permaslug")) or ""
     if as_text(record.get("variant")) == "free" and ":" not in model:
         model += ":free"

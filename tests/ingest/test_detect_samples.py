@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from costplan.errors import CostplanError
 from costplan.ingest.detect import DIALECTS, detect, sample_of, unwrap
 from costplan.ingest.source import expand, open_source
-from tests.ingest.logs import TRACES, plan_of, run, write
+from tests.ingest.logs import TRACES, plan_of, write
 
 # file: (its dialect, the runner-up: another dialect whose signature its records carry as well)
 SAMPLES = {
@@ -84,7 +83,7 @@ def test_bodies_that_bedrock_moved_beside_its_records_are_not_counted_again(tmp_
     assert list(expand([named])) == [named]
 
 
-def test_openrouters_activity_by_day_is_refused_with_its_reason(
+def test_openrouters_activity_by_day_is_an_aggregated_export(
     tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ):
     table = tmp_path / "activity.csv"
@@ -94,6 +93,4 @@ def test_openrouters_activity_by_day_is_refused_with_its_reason(
         "2026-10-01,openai/gpt-4o-mini,openai/gpt-4o-mini,e1,OpenAI,0.02,0,90,90000,10800,0\n"
     )
     ended = run(capsysbinary, "analyze", table)
-    assert ended.code != 0 and "1 aggregated_by_day" in ended.said[0] and ended.said[1].startswith("hint: ")
-    with pytest.raises(CostplanError, match="aggregated_by_day"):
-        plan_of(table)
+    assert ended.code == 0 and b"1 row for 90 requests" in ended.out
