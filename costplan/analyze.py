@@ -120,7 +120,8 @@ def analyze(
         revenue = settings.revenue_per_user
         margin = margin_of(summary, baseline, revenue) if revenue is not None else None
         retries = sum(part.retries for part in replays.replayed)
-        books = books_of(log, summary, tables, retries, partial=settings.head is not None)
+        retry_nanos = sum(part.retry_nanos for part in replays.replayed)
+        books = books_of(log, summary, tables, (retries, retry_nanos), partial=settings.head is not None)
         latency = latency_of(
             summary.groups, cache.answered, cached=RESPONSE in told.defensible, partial=settings.head is not None,
             sampled=volume.weight > 1,

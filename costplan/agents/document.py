@@ -63,9 +63,14 @@ class Scale:
         """The same for a stated range of nano-dollars."""
         ends = [self.month(each) for each in (low, nanos, high)]
         return Estimate(
-            value=ends[1].value, low=ends[0].low, high=ends[2].high, unit="USD/month", basis="assumed",
-            note=note if ends[1].value is not None else ends[1].note,
+            value=ends[1].value, low=_end(min, [end.low for end in ends]), high=_end(max, [end.high for end in ends]),
+            unit="USD/month", basis="assumed", note=note if ends[1].value is not None else ends[1].note,
         )  # fmt: skip
+
+
+def _end(which: Callable[[list[float]], float], values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return which(known) if known else None
 
 
 def agents_of(walked: Walked, counts: Counter[str], scale: Scale) -> Agents | None:
@@ -170,7 +175,7 @@ def opportunities(
         _Way(
             "agent_loops", "loop", loops.usd_month,
             f"{loops.repeated_calls} tool calls asked again for what their task had asked for 3 times or more",
-            "needs-test", 1.0, "give the earlier result back and say so, from the second identical call on; polling excepted",
+            "needs-test", 1.0, "give the earlier result back from the second identical call on; except polling",
         ),
         _Way(
             "tool_order", "order", agents.tool_order_usd_month,
@@ -214,7 +219,7 @@ def _by_site(way: _Way, walked: Walked, label: Callable[[int], str], day_rate_us
                 call_site=label(site), lever=way.lever, evidence=way.evidence, risk=way.risk,
                 usd_month=Estimate(
                     value=value, low=low, high=high, unit=usd.unit, basis=usd.basis,
-                    note="of the log's total, by the site's share; not part of the ladder",
+                    note="by the site's share; priced as logged: it overlaps with the ladder and is in none of its sums",
                 ),
                 effort_days=way.effort_days, next_experiment=way.experiment,
                 payback_days=way.effort_days * day_rate_usd / usd_day if usd_day > 0 else None,

@@ -20,7 +20,8 @@ _TOKENS = (
 
 def write_steps(rows: Rows, job: CostJob) -> None:
     """Priced steps of tasks, in the bucket file `steps-`."""
-    task: NDArray[np.uint64] = np.where(rows["session"] != 0, rows["session"], rows["trace_key"])
+    session: NDArray[np.uint64] = rows["session"]
+    task = np.where(session != 0, session, rows["trace_key"])
     mine = np.flatnonzero(rows["priced"] & (task != 0) & rows["has_time"])
     full = rows["text_state"] == TextState.FULL
     chars = sum(rows[f"{name}_chars"] for name in ("system", "tools", "history", "tool_result", "user"))

@@ -22,7 +22,7 @@ Ints = NDArray[np.int64]
 KEEP = (3, 5, 10, 20)
 Rule = Literal["last", "every", "results"]
 RULES: tuple[Rule, ...] = ("last", "every", "results")
-TRIMS = tuple((rule, keep) for rule in RULES for keep in KEEP)
+TRIMS: tuple[tuple[Rule, int], ...] = tuple((rule, keep) for rule in RULES for keep in KEEP)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,8 +61,8 @@ def cached(steps: dict[str, Any], cache: Cache, follows: NDArray[np.bool_]) -> t
     soon[1:] = np.diff(steps["time_us"]) <= cache.ttl_us[key[1:]]
     read = np.maximum(np.where(soon, read, 0), steps["cache_read_tokens"])
     marks = (cache.mode[key] == 2) & (cache.readable(key, prompt) > 0)
-    write: Ints = np.where(marks, prompt - read, np.minimum(steps["cache_write_tokens"], prompt - read))
-    return read, write
+    write = np.where(marks, prompt - read, np.minimum(steps["cache_write_tokens"], prompt - read))
+    return read, np.asarray(write, np.int64)
 
 
 def dropped(steps: dict[str, Any], number: Ints, rule: Rule, keep: int) -> tuple[Ints, Ints]:
@@ -83,8 +83,7 @@ def dropped(steps: dict[str, Any], number: Ints, rule: Rule, keep: int) -> tuple
         moved = np.maximum(prompt[last] - before, 0)
     else:
         moved = prompt[first]
-    unmoved: Ints = np.where(less > before, np.minimum(moved, alike), alike)
-    return less, unmoved
+    return less, np.asarray(np.where(less > before, np.minimum(moved, alike), alike), np.int64)
 
 
 def saved(

@@ -113,6 +113,9 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
     possibly_billed: int
     """Aborted or failed after tokens may have been produced; counted inside the other classes."""
     retries: int
+    """Requests that repeat, within two minutes, a failed one of the same user with the same text."""
+    retries_usd: float = 0.0
+    """What they cost, at the price date; the failed calls before them are not billed unless `possibly_billed`."""
     usage_source: dict[str, int]
     text_state: dict[str, int]
     cache_reported_share: float
