@@ -16,10 +16,14 @@ from typing import Any, TypeVar
 import numpy as np
 from msgspec import structs
 
+from costplan.agents.document import Scale, agents_of, opportunities, output_of
+from costplan.agents.trim import Cache
+from costplan.agents.walk import Walked, together, walk
 from costplan.books import assumptions_of, books_of, objections_of, refuse_findings
 from costplan.costing import (
     CostJob,
     Summary,
+    load_rates,
     merge_sessions,
     merge_summaries,
 )
@@ -47,11 +51,11 @@ from costplan.ingest.log import Log, open_logs, read_log, site_names
 from costplan.ingest.reread import prompt_jobs, read_joined_prompts, read_prompts
 from costplan.invoice import Invoice, read_invoice, reconcile, scale_of
 from costplan.keyed import scaled
-from costplan.kinds import price_kinds, with_model
+from costplan.kinds import Kind, price_kinds, with_model
 from costplan.levers.accepted import today_of
 from costplan.levers.alike import asked_of, company_of, keep_texts, pairs_of
 from costplan.levers.ceiling import NewJob, write_new
-from costplan.levers.evidence import cache_grid, evidence_of
+from costplan.levers.evidence import CacheFacts, cache_grid, evidence_of
 from costplan.levers.latency import Moves, latency_of
 from costplan.levers.prompt_cache import by_block_capacity, policies_of
 from costplan.levers.response_cache import (
@@ -62,14 +66,14 @@ from costplan.levers.response_cache import (
     replay_bucket,
     replay_limited,
 )
-from costplan.levers.rungs import Ladder, after_of, opportunities_of, rungs_of
+from costplan.levers.rungs import Ladder, Told, after_of, by_low_bound, opportunities_of, rungs_of
 from costplan.levers.semantic import Semantic, none_of, simulate_semantic
 from costplan.levers.spill import SpillJob, price_and_spill
 from costplan.levers.states import RESPONSE, VERIFIED
 from costplan.month import Month, month_of, trusted
 from costplan.prices import PriceKey
 from costplan.prices.contract import sellers_of
-from costplan.results import Plan
+from costplan.results import Latency, Plan
 from costplan.routing.known import read_quality
 from costplan.settings import AnalyzeSettings
 from costplan.units import MICROS_PER_SECOND, SECONDS_PER_DAY
@@ -105,7 +109,7 @@ def analyze(
             refuse_findings(log, summary, tables)
         volume = _volume(summary)
         month = _month(settings, summary, volume)
-        replays = _replays(run)
+        replays, walked = _replays(run)
         semantic = _semantic(run, replays.settings[0]) if settings.semantic == "on" else None
         shorter = shorter_of(run) if settings.semantic == "on" else None
         cheaper, accepted = cheaper_of(run, summary, tables, price_day) if run.quality else (None, None)
@@ -130,16 +134,17 @@ def analyze(
         revenue = settings.revenue_per_user
         margin = margin_of(summary, baseline, revenue) if revenue is not None else None
         retries = sum(part.retries for part in replays.replayed)
-        books = books_of(log, summary, tables, retries, partial=settings.head is not None)
-        verified = VERIFIED in told.defensible
-        moves = Moves(cache.moved, summary.groups["pace"], settings.output_ratio[1]) if verified else None
-        latency = latency_of(
-            summary.groups, cache.answered, moves, cached=RESPONSE in told.defensible,
-            partial=settings.head is not None, sampled=volume.weight > 1, seen=summary.groups["first_token"],
-        )  # fmt: skip
+        retry_nanos = sum(part.retry_nanos for part in replays.replayed)
+        books = books_of(log, summary, tables, (retries, retry_nanos), partial=settings.head is not None)
+        latency = _latency(settings, summary, cache, told, volume.weight)
         units_on_offer = provisioned_of(summary, tables, month, volume.weight) if settings.ptu else []
         per_1k = None if cheaper is None else today_of(accepted)
         units = unit_economics_of(summary, tables, replays.sessions, volume, margin, per_1k)
+        to_month = Scale(baseline)
+        agents = agents_of(walked, summary.counts, to_month)
+        label = tables.site_label.__getitem__
+        found = opportunities_of(ladder, evidence, told, label, settings.day_rate)
+        found += opportunities(agents, walked, label, settings.day_rate) if agents else []
         return Plan(
             inputs=log.inputs,
             ingest=books,
@@ -147,7 +152,9 @@ def analyze(
             baseline=baseline,
             unit_economics=units,
             ladder=told.rungs,
-            opportunities=opportunities_of(ladder, evidence, told, tables.site_label.__getitem__, settings.day_rate),
+            opportunities=by_low_bound(found),
+            agents=agents,
+            output=output_of(summary.counts, baseline, to_month),
             after=after_of(ladder, told, at_price_date(units.per_1k_requests, baseline), latency, accepted),
             provisioned=units_on_offer,
             assumptions=assumptions_of(
@@ -161,6 +168,15 @@ def analyze(
             prices=prices_of(summary, tables),
             warnings=warnings_of(books, volume, month) + _unsimulated(semantic),
         )
+
+
+def _latency(settings: AnalyzeSettings, summary: Summary, cache: CacheFacts, told: Told, weight: float) -> Latency:
+    verified = VERIFIED in told.defensible
+    moves = Moves(cache.moved, summary.groups["pace"], settings.output_ratio[1]) if verified else None
+    return latency_of(
+        summary.groups, cache.answered, moves, cached=RESPONSE in told.defensible, partial=settings.head is not None,
+        sampled=weight > 1, seen=summary.groups["first_token"],
+    )  # fmt: skip
 
 
 def _of_exports(found: Daily, invoice: Invoice | None) -> Plan:
@@ -210,6 +226,7 @@ def _price(run: Run, price_day: int | None) -> tuple[Summary, Tables]:
             CostJob(
                 index=index, path=chunk.path, rows=chunk.rows, first_gid=first, dropped=dropped,
                 kind_ids=np.array([kinds[kind] for kind in chunk.kinds], dtype=np.int32).reshape(-1),
+                kind_refused=np.array([_refused(kind) for kind in named], dtype=np.bool_),
                 kind_key=compiled.kind_key, kind_batch_key=compiled.kind_batch_key,
                 tags=[[tags[tag] for tag in tagset] for tagset in chunk.tagsets],
                 rates=run.rates, price_date_us=price_day, cut_lengths=log.cut_lengths,
@@ -251,8 +268,8 @@ def _month(settings: AnalyzeSettings, summary: Summary, volume: Volume) -> Month
     )
 
 
-def _replays(run: Run) -> Replays:
-    """Replay the log against an exact cache under the chosen setting and its neighbours; add the sessions up."""
+def _replays(run: Run) -> tuple[Replays, Walked]:
+    """Replay the log against an exact cache under the chosen setting and its neighbours; add up sessions and steps."""
     settings = run.settings
     chosen = CacheSetting(settings.ttl, settings.ttl_policy, settings.scope, settings.capacity)
     grid = cache_grid(chosen)
@@ -265,13 +282,25 @@ def _replays(run: Run) -> Replays:
     ]
     tasks += [(replay_bucket, (ResponseJob(bucket, files, unlimited),)) for bucket in range(run.n_buckets)]
     tasks += [(merge_sessions, (job,)) for job in run.buckets("sessions")]
+    tasks += [(walk, (job, run.rates, _cache(run))) for job in run.buckets("steps")]
     tasks += [(write_new, (NewJob(job, ends, run.new[job.bucket]),)) for job in run.buckets("first")]
     capacities, *parts = run.map("replay", call_task, tasks)
     sessions = session_figures(parts[run.n_buckets : 2 * run.n_buckets])
     replayed: list[Replayed] = parts[: run.n_buckets]
     if chosen.capacity is not None:
         replayed = limited(replayed, replay_limited(files, run.n_buckets, chosen))
-    return Replays(grid, replayed, sessions, capacities)
+    walked = together(parts[2 * run.n_buckets : 3 * run.n_buckets])
+    return Replays(grid, replayed, sessions, capacities), walked
+
+
+def _cache(run: Run) -> Cache:
+    """The providers' cache rules by price key."""
+    rules = policies_of(load_rates(run.rates))
+    return Cache(rules.mode, rules.min_tokens, rules.step_tokens, rules.ttl_us)
+
+
+def _refused(kind: Kind) -> bool:
+    return kind[5] == "http_429" or "rate_limit" in kind[5].lower()
 
 
 def _semantic(run: Run, chosen: CacheSetting) -> Semantic:

@@ -21,11 +21,11 @@ from costplan.prices.contract import describe
 from costplan.results import NO_MODEL, NO_USAGE, Assumption, Books, Skipped, SkippedBooks
 from costplan.settings import AnalyzeSettings
 from costplan.similarity.embed import STATIC
-from costplan.units import MICROS_PER_SECOND, format_duration, plural
+from costplan.units import MICROS_PER_SECOND, NANOS_PER_USD, format_duration, plural
 
 
-def books_of(log: Log, summary: Summary, tables: Tables, retries: int, *, partial: bool) -> Books:
-    """Every record under one heading; `retries` come from the replay, `partial` from --head."""
+def books_of(log: Log, summary: Summary, tables: Tables, retries: tuple[int, int], *, partial: bool) -> Books:
+    """Every record under one heading; `retries` (number, nano-dollars) come from the replay, `partial` from --head."""
     counts = summary.counts
     failed: Counter[str] = Counter()
     group = summary.groups["kind"]
@@ -54,7 +54,8 @@ def books_of(log: Log, summary: Summary, tables: Tables, retries: int, *, partia
         failed_by=dict(sorted(failed.items())),
         gateway_hits=counts["gateway_hits"],
         possibly_billed=counts["possibly_billed"],
-        retries=retries,
+        retries=retries[0],
+        retries_usd=retries[1] / NANOS_PER_USD,
         usage_source={n.removeprefix("usage:"): counts[n] for n in sorted(counts) if n.startswith("usage:")},
         text_state={n.removeprefix("text:"): counts[n] for n in sorted(counts) if n.startswith("text:")},
         cache_reported_share=counts["cache_reported"] / with_usage if with_usage else 0.0,

@@ -5,7 +5,7 @@ Sums are integers (requests, tokens, nano-dollars), so their order does not matt
 
 import pickle
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,8 @@ class CostJob:
     cut_lengths: dict[str, int]
     n_buckets: int
     folder: Path
+    kind_refused: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    """By global kind: the call was refused by a rate limit. Only `summarise` asks for it."""
 
     def file(self, kind: str) -> Path:
         """A file that the chunk's rows are written to."""
@@ -184,7 +186,7 @@ def summarise(rows: Rows, job: CostJob) -> Summary:
         [np.ones(len(ok), np.int64), rows["cost"], rows["cost_price_date"], rows["input_tokens"] * priced,
          rows["output_tokens"] * priced, rows["cache_read_tokens"] * priced, ~ok, rows["unpriced"]],
     ).T  # fmt: skip
-    groups = _by_kind(rows, columns, job) | _by_time(rows, columns)
+    groups = _by_kind(rows, columns, job) | _by_time(rows, columns, job)
     groups["site"] = grouped(rows["site"], columns)
     groups["user"] = grouped(user[user != 0], columns[user != 0])
     known_user = (user != 0) & rows["has_time"] & ~rows["relative"]
@@ -227,7 +229,7 @@ def _by_kind(rows: Rows, columns: Ints, job: CostJob) -> dict[str, Keyed]:
     }
 
 
-def _by_time(rows: Rows, columns: Ints) -> dict[str, Keyed]:
+def _by_time(rows: Rows, columns: Ints, job: CostJob) -> dict[str, Keyed]:
     """Sums by hour of the day, by day, by minute and kind of call, and calls by hour of the log."""
     time, has_time = rows["time_us"], rows["has_time"]
     # whole millionths: sums that do not depend on how the log was split
@@ -235,14 +237,17 @@ def _by_time(rows: Rows, columns: Ints) -> dict[str, Keyed]:
     key = np.where(has_time, time // _HOUR_US, NO_HOUR) * 2 + (has_time & ~rows["relative"])
     fine = grouped(key, np.column_stack([columns, weight]))
     hour, dated = fine.keys >> 1, (fine.keys & 1) != 0
-    timed = has_time & rows["ok"]
+    refused = job.kind_refused[rows["kind"]]
+    timed = has_time & (rows["ok"] | refused)
     minute = (time[timed] // _MINUTE_US) * (1 << 20) + rows["kind"][timed]
-    tokens = rows["input_tokens"][timed] + rows["output_tokens"][timed]
+    ok, refused = rows["ok"][timed], refused[timed]
+    per_minute = [ok, rows["input_tokens"][timed] * ok, rows["output_tokens"][timed] * ok, refused]
+    per_minute += _billed(rows, timed)
     return {
         "hour": grouped(hour[dated] % 24, fine.sums[dated][:, :-1]),
         "day": grouped(hour[dated] // 24, fine.sums[dated][:, :-1]),
         "calls": grouped(hour, fine.sums[:, -1:]),
-        "minute": grouped(minute, np.column_stack([np.ones(len(minute), np.int64), tokens, *_billed(rows, timed)])),
+        "minute": grouped(minute, np.column_stack([column.astype(np.int64) for column in per_minute])),
     }
 
 

@@ -43,7 +43,7 @@ Prices = Annotated[
 Invoice = Annotated[
     Path | None,
     typer.Option(
-        help="The bill for the log's time: an amount, lines by model (.csv, .jsonl), a cost report (.json).",
+        help="The bill of the log's time: an amount, lines by model (.csv, .jsonl), a cost report.",
         metavar="FILE",
     ),
 ]

@@ -103,7 +103,7 @@ def demand_of(
     hour = minute // 60
     mine = np.isin(group.keys & ((1 << 20) - 1), numbers) & (hour >= month.first_hour) & (hour <= month.last_hour)
     minutes, number = np.unique(minute[mine], return_inverse=True)
-    prompt, answer, nanos = (np.bincount(number, group.sums[mine, column], len(minutes)) for column in (2, 3, 4))
+    prompt, answer, nanos = (np.bincount(number, group.sums[mine, column], len(minutes)) for column in (4, 5, 6))
     tokens = (prompt + answer * offer.output_weight) * weight
     if not tokens.sum():
         return None

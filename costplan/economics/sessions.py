@@ -10,6 +10,9 @@ from costplan.kinds import Kind, model_of
 from costplan.results import Rate, Sessions
 from costplan.units import MICROS_PER_SECOND, NANOS_PER_USD, SECONDS_PER_MINUTE
 
+HEADROOM = 1.2
+"""Assumed: a limit leaves a fifth above the p99 minute, and never lies below the peak minute."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionFigures:
@@ -19,6 +22,8 @@ class SessionFigures:
     cost_nanos: int
     steps: dict[str, float]
     cost_usd: dict[str, float]
+    top_share: float | None = None
+    """Share of the cost that the dearest 1 % of the sessions take, at least one."""
 
 
 def session_figures(sessions: list[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> SessionFigures:
@@ -27,8 +32,9 @@ def session_figures(sessions: list[tuple[NDArray[np.int64], NDArray[np.int64]]])
     if not len(steps):
         return SessionFigures(0, 0, {}, {})
     return SessionFigures(
-        len(steps), int(cost.sum()), _quantiles(steps.astype(np.float64)), _quantiles(cost / NANOS_PER_USD)
-    )
+        len(steps), int(cost.sum()), _quantiles(steps.astype(np.float64)), _quantiles(cost / NANOS_PER_USD),
+        float(cost[-max(1, len(cost) // 100) :].sum() / cost.sum()) if cost.sum() else None,
+    )  # fmt: skip
 
 
 def sessions_of(summary: Summary, sessions: SessionFigures, *, priceless: bool) -> Sessions | None:
@@ -49,6 +55,7 @@ def sessions_of(summary: Summary, sessions: SessionFigures, *, priceless: bool) 
         tools_share=share("tools"),
         tool_results_share=share("tool_result"),
         system_share=share("system"),
+        top_1_percent_share=None if priceless else sessions.top_share,
     )
 
 
@@ -72,12 +79,18 @@ def rates_of(summary: Summary, kinds: list[Kind], weight: float) -> list[Rate]:
     for model, numbers in kinds_of.items():
         mine = np.isin(kind, numbers)
         starts = np.flatnonzero(np.concatenate([[True], np.diff(minute[mine]) != 0]))
-        sums = np.add.reduceat(group.sums[mine], starts, axis=0) * weight
-        requests, tokens = (np.sort(sums[:, column])[::-1] for column in (0, 1))
+        sums = np.add.reduceat(group.sums[mine, :4], starts, axis=0) * weight
+        sums = np.column_stack([sums, sums[:, 0] + sums[:, 3], sums[:, 1] + sums[:, 2]])
+        ranked = [np.sort(column)[::-1] for column in sums.T]
+        peak, p99 = [round(each[0]) for each in ranked], [_p99(each, last - first + 1) for each in ranked]
         rates.append(
             Rate(
-                model=model, requests_min_peak=round(requests[0]), requests_min_p99=_p99(requests, last - first + 1),
-                tokens_min_peak=round(tokens[0]), tokens_min_p99=_p99(tokens, last - first + 1),
+                model=model, requests_min_peak=peak[0], requests_min_p99=p99[0],
+                tokens_min_peak=peak[5], tokens_min_p99=p99[5],
+                input_tokens_min_peak=peak[1], input_tokens_min_p99=p99[1],
+                output_tokens_min_peak=peak[2], output_tokens_min_p99=p99[2],
+                rate_limited=int(group.sums[mine][:, 3].sum()), ask_requests_min=_ask(peak[4], p99[4]),
+                ask_input_tokens_min=_ask(peak[1], p99[1]), ask_output_tokens_min=_ask(peak[2], p99[2]),
             )
         )  # fmt: skip
     return sorted(rates, key=lambda rate: (-rate.tokens_min_peak, rate.model))
@@ -89,3 +102,10 @@ def _p99(busy: NDArray[np.float64], minutes: int) -> float:
     index = int(place)
     upper, lower = (float(busy[i]) if i < len(busy) else 0.0 for i in (index, index + 1))
     return upper + (lower - upper) * (place - index)
+
+
+def _ask(peak: float, p99: float) -> int:
+    """The limit to ask for, rounded up to two figures."""
+    needed = max(peak, HEADROOM * p99)
+    unit = 10 ** max(0, int(np.log10(max(needed, 1))) - 1)
+    return int(np.ceil(needed / unit - 1e-9)) * unit

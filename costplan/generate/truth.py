@@ -67,6 +67,12 @@ class Truth:
         self._routed: dict[str, dict[str, list[int]]] = {}
         """By call, `all` and `easy`: requests, good answers, good answers of the cheaper model."""
 
+        self._asked: dict[int, list[int]] = {}
+        """By session, tool and arguments: how often, and nano-dollars of all but the first."""
+        self._prompts: dict[tuple[int, str], int] = {}
+        self._grown = [0, 0]
+        """Steps that send what the step before had sent and more; tokens that they add."""
+
     def could_read(self, call: Call) -> int:
         """Prompt tokens that the provider could have read by itself: to be asked once, for every call in order."""
         rate = self._rates[call.site.spec.model]
@@ -88,6 +94,7 @@ class Truth:
             self._tokens[name] += getattr(call, name)
         self._add("baseline", call, usd)
         known: dict[str, Any] = {"usd": usd}
+        self._agents(call, usd)
         self._response(call, usd, known)
         self._compression(call, rate, usd, known)
         self._routing(call, usd, known)
@@ -99,6 +106,20 @@ class Truth:
 
     def _add(self, name: str, call: Call, usd: float, n: int = 1) -> None:
         self._saved.setdefault(name, Saved()).add(call, usd, n)
+
+    def _agents(self, call: Call, usd: float) -> None:
+        for action in call.answer.get("tool_calls", ()):
+            function = action["function"]
+            asked = self._asked.setdefault(hash((call.session, function["name"], function["arguments"])), [0, 0])
+            asked[1] += round(usd * NANOS_PER_USD) if asked[0] else 0
+            asked[0] += 1
+        spec = call.site.spec
+        if spec.agent or spec.history:
+            before = self._prompts.get((call.session, spec.name))
+            if before is not None:
+                self._grown[0] += 1
+                self._grown[1] += call.input_tokens - before
+            self._prompts[call.session, spec.name] = call.input_tokens
 
     def _response(self, call: Call, usd: float, known: dict[str, Any]) -> None:
         """Three caches of the stated life: by the letter, by spelling, by meaning (one that never errs)."""
@@ -192,7 +213,7 @@ class Truth:
             "requests": self._counts["requests"], "failed": self._counts["failed"], "tokens": dict(self._tokens),
             "kinds": dict(sorted(self._kinds.items())), "levels": {str(k): n for k, n in sorted(self._levels.items())},
             "baseline": baseline.told(days), "levers": levers,
-            "semantic_cache": self._semantic(traps),
+            "semantic_cache": self._semantic(traps), "agents": self._agent_sums(),
             "routing": {
                 name: {
                     part: {"requests": n, "good_share": good / n, "cheap_good_share": cheap / n}
@@ -200,6 +221,18 @@ class Truth:
                 }
                 for name, parts in sorted(self._routed.items())
             },
+        }  # fmt: skip
+
+    def _agent_sums(self) -> dict[str, Any]:
+        """Tool calls that were made three times or more in a session, and what conversations grow by."""
+        loops = [(n, nanos) for n, nanos in self._asked.values() if n >= 3]
+        steps, tokens = self._grown
+        return {
+            "loops": {
+                "groups": len(loops), "repeated_calls": sum(n - 1 for n, _ in loops),
+                "usd": sum(nanos for _, nanos in loops) / NANOS_PER_USD,
+            },
+            "growth": {"steps": steps, "tokens_per_step": tokens / steps if steps else 0.0},
         }  # fmt: skip
 
     def _semantic(self, traps: Saved) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from costplan.engine import concat
+from costplan.engine import Ragged, concat
+from costplan.ingest.actions import action_keys, tool_set_key
 from costplan.ingest.columns import Block, columns_of
 from costplan.ingest.prompt import VOCABULARIES, Texts, flat_text, json_text, site_key, text_key
 from costplan.tokens import TOKENS_PER_MESSAGE, TOKENS_PER_REPLY, counter, encoding_of
@@ -33,6 +34,7 @@ ROW_INTS = (
 )  # fmt: skip
 ROW_KEYS = ("user", "session", "id_key", "model_key", "params_key", "site")
 SPARSE_COLUMNS = {
+    "trace_key": (np.uint64, 0), "tools_key": (np.uint64, 0), "tool_set": (np.uint64, 0),
     "span_key": (np.uint64, 0), "parent_key": (np.uint64, 0), "join_key": (np.uint64, 0), "block_size": (np.int64, 0),
     "cost_reported": (np.float64, np.nan), "weight": (np.float64, 1.0),
 }  # fmt: skip
@@ -82,6 +84,7 @@ class FeatureBuilder:
         self._blocks: list[dict[str, Any]] = []
         self._sparse: dict[str, dict[int, Any]] = {name: {} for name in SPARSE_COLUMNS}
         self._units: dict[str, dict[int, float]] = {}
+        self._actions: dict[int, list[int]] = {}
         self.kinds: dict[Kind, int] = {}
         self._site_keys: dict[int | str, int] = {}
         self._sites: list[tuple[int, str, int]] = []
@@ -95,6 +98,7 @@ class FeatureBuilder:
             del column[:]  # emptied in place: the plain way holds on to their methods
         self._tools: dict[int, Any] = {}
         self._hashes: dict[int, tuple[list[int], int]] = {}
+        self._tool_keys: dict[int, tuple[int, int]] = {}
 
     @property
     def rows(self) -> int:
@@ -118,6 +122,8 @@ class FeatureBuilder:
             hints |= _HOT
         if call.output_tool_calls or call.finish_reason in ("tool_calls", "tool_use"):
             hints |= _ACTION
+        if call.output_tool_calls:
+            self._actions[self.rows] = action_keys(call.output_tool_calls)
         if call.text_cut:
             hints |= _CUT
         first = len(self.text_numbers)
@@ -162,7 +168,9 @@ class FeatureBuilder:
         media = False
         if call.messages and call.tools:
             self._tools[len(self.text_ends)] = call.tools
-            numbers(number(call.tools if isinstance(call.tools, str) else json_text(call.tools), False))
+            tools = number(call.tools if isinstance(call.tools, str) else json_text(call.tools), False)
+            self._note_tools(tools, call.tools)
+            numbers(tools)
             roles(TOOLS)
         for message in call.messages:
             role, content = message.role, message.content
@@ -177,6 +185,14 @@ class FeatureBuilder:
         if call.block_ids and not call.messages:
             self._hashes[len(self.text_ends)] = (call.block_ids, call.block_size)
         return media
+
+    def _note_tools(self, number: int, tools: Any) -> None:
+        """Keys of the row's tool definitions as they stand, and in whatever order; a text is looked at once a block."""
+        keys = self._tool_keys.get(number)
+        if keys is None:
+            keys = self._tool_keys[number] = (text_key(self.texts.text(number)), tool_set_key(tools))
+        if keys[1]:
+            self._sparse["tools_key"][self.rows], self._sparse["tool_set"][self.rows] = keys
 
     def _count(self, call: Call, numbers: "array[int]", media: bool) -> tuple[int, int | None, int | None]:
         """(usage source, input tokens, output tokens) of a call whose source does not report them all."""
@@ -228,6 +244,7 @@ class FeatureBuilder:
     def _rare(self, call: Call) -> None:
         row, sparse = self.rows, self._sparse
         if call.span_id and call.trace_id:  # chains of chat turns have ids too, but no trace: they are no call tree
+            sparse["trace_key"][row] = self.key(call.trace_id)
             sparse["span_key"][row] = _span_key(call.trace_id, call.span_id)
             if call.parent_id:
                 sparse["parent_key"][row] = _span_key(call.trace_id, call.parent_id)
@@ -313,6 +330,7 @@ class FeatureBuilder:
             columns[name] = _filled(self._sparse[name], self._closed_rows, default, dtype)
         for unit in sorted(self._units):
             columns["unit:" + unit] = _filled(self._units[unit], self._closed_rows, 0.0, np.float64)
+        columns["actions"] = _listed(self._actions, self._closed_rows)
         features = Features(columns, list(self.kinds), list(dict.fromkeys(self._sites)), list(self.tagsets))
         self._start()
         return features
@@ -332,3 +350,11 @@ def _filled(sparse: dict[int, Any], rows: int, default: float, dtype: Any) -> ND
     if sparse:
         column[np.fromiter(sparse, dtype=np.int64, count=len(sparse))] = np.array(list(sparse.values()), dtype=dtype)
     return column
+
+
+def _listed(sparse: dict[int, list[int]], rows: int) -> Ragged:
+    lengths = np.zeros(rows + 1, np.int32)
+    for row, keys in sparse.items():
+        lengths[row + 1] = len(keys)
+    values = np.array([key for row in sorted(sparse) for key in sparse[row]], dtype=np.uint64)
+    return Ragged(np.cumsum(lengths, dtype=np.int32), values)

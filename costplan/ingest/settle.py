@@ -25,7 +25,7 @@ _FROM_REQUEST = (
     "user", "session",
     "text_state", "cacheable", "total_weight", "system_chars", "tools_chars", "history_chars", "tool_result_chars",
     "user_chars", "longest_user", "longest_system", "exact_key", "norm_key", "context_key", "root_key", "site",
-    "block_key", "block_weight", "block_end",
+    "block_key", "block_weight", "block_end", "tools_key", "tool_set",
 )  # fmt: skip
 
 

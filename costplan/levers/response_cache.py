@@ -64,6 +64,8 @@ class Replayed:
     eligible: int
     distinct: int
     retries: int
+    retry_nanos: int = 0
+    """What the retries cost that were answered."""
 
 
 def lookup_nanos() -> float:
@@ -80,7 +82,7 @@ def store_nanos_per_output_token(ttl_s: float) -> float:
 def replay_bucket(job: ResponseJob) -> Replayed:
     """Replay one bucket under every setting."""
     rows = _load(job.files, job.bucket)
-    retries = _retries(rows)
+    retries, retry_nanos = _retries(rows)
     rows = take(rows, rows["eligible"])
     scopes: tuple[Scope, ...] = tuple(dict.fromkeys(("global", *(setting.scope for setting in job.settings))))
     repeats = {
@@ -100,6 +102,7 @@ def replay_bucket(job: ResponseJob) -> Replayed:
         eligible=len(rows["gid"]),
         distinct=len(rows["gid"]) - int((~repeats["global"].first).sum()),
         retries=retries,
+        retry_nanos=retry_nanos,
     )  # fmt: skip
 
 
@@ -286,8 +289,8 @@ def _load(files: Sequence[Path], bucket: int) -> dict[str, Any]:
     return take(rows, np.lexsort((rows["gid"], rows["time_us"])))
 
 
-def _retries(rows: dict[str, Any]) -> int:
-    """Requests that repeat, within two minutes, one of the same user that had failed."""
+def _retries(rows: dict[str, Any]) -> tuple[int, int]:
+    """(number, nano-dollars) of requests that repeat, within two minutes, one of the same user that had failed."""
     asked = _scoped(rows["exact_key"], rows["user"], "user")
     # what was never refused is never asked again for that: only these rows need sorting
     rows = take(rows, np.isin(asked, asked[rows["failed"]]))
@@ -296,4 +299,5 @@ def _retries(rows: dict[str, Any]) -> int:
         rows["user"][order][1:] == rows["user"][order][:-1]
     )
     soon = np.diff(rows["time_us"][order]) <= RETRY_WINDOW_S * MICROS_PER_SECOND
-    return int((same & soon & rows["failed"][order][:-1]).sum())
+    again = order[1:][same & soon & rows["failed"][order][:-1]]
+    return len(again), int(rows["cost"][again].sum())

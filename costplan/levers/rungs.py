@@ -416,6 +416,11 @@ def opportunities_of(
                 break
             usd = replace(_scaled(saving, saved / whole), level=None, note=SITE_NOTE)
             found.append(_opportunity(label(int(ladder.by_site.keys[index])), lever, usd, evidence, day_rate_usd))
+    return by_low_bound(found)
+
+
+def by_low_bound(found: list[Opportunity]) -> list[Opportunity]:
+    """The surest saving first."""
     return sorted(found, key=lambda o: (-(o.usd_month.low or 0), -(o.usd_month.value or 0), o.call_site, o.lever))
 
 

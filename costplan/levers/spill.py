@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from costplan.agents.parts import parts_of
+from costplan.agents.steps import write_steps
 from costplan.costing import (
     NO_HOUR,
     CostJob,
@@ -61,7 +63,7 @@ class SpillJob:
 def price_and_spill(job: SpillJob) -> Summary:
     """Price the rows of chunks and sum them up.
 
-    Writes the files `response-`, `rows-`, `family-`, `first-` and `sessions-` of every chunk.
+    Writes the files `response-`, `rows-`, `family-`, `first-`, `sessions-` and `steps-` of every chunk.
     """
     return merge_summaries([_price_and_spill(chunk, job) for chunk in job.chunks])
 
@@ -70,9 +72,11 @@ def _price_and_spill(job: CostJob, spill: SpillJob) -> Summary:
     rows = priced_rows(job)
     rows |= bins_of(rows)
     write_sessions(rows, job)
+    write_steps(rows, job)
     _write_response(rows, job)
     _write_prefixes(rows, job, spill)
     summary = summarise(rows, job)
+    summary.counts.update(parts_of(rows))
     if spill.pairs:
         summary.groups |= {"pair": _pairs(rows), "pace": paces(rows, rows["ok"])}
     summary.groups |= counted(rows, rows["ok"]) | {"first_token": first_tokens(rows, rows["ok"])}

@@ -166,7 +166,9 @@ def session_facts(plan: Plan) -> list[str]:
     steps = ", ".join(f"{name} {value:,.0f}" for name, value in found.steps.items() if name in _QUANTILES)
     costs = ", ".join(f"{name} {money(value)}" for name, value in found.cost_usd.items() if name in _QUANTILES)
     lines = [f"{plural(found.sessions, 'session')}; calls in one: {steps}"]
-    lines += [f"Cost of a session: {costs}"] if costs else []
+    top = found.top_1_percent_share
+    more = f"; the dearest 1 % take {percent(top)}" if top is not None else ""
+    lines += [f"Cost of a session: {costs}{more}"] if costs else []
     shares = (
         ("re-sent history", found.history_share),
         ("system prompt", found.system_share),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from costplan.report import facts, numbers
+from costplan.report import agents, facts, numbers
 from costplan.report.numbers import markdown_text
 from costplan.report.provisioned import markdown_section
 from costplan.report.scenario import scenario_report
@@ -155,11 +155,30 @@ def _sessions(plan: Plan) -> list[str]:
     lines = [f"- {markdown_text(line)}" for line in facts.session_facts(plan)]
     rates = [
         [*_safe(rate.model), numbers.count(rate.requests_min_peak), numbers.count(rate.requests_min_p99)]
-        + [numbers.count(rate.tokens_min_peak), numbers.count(rate.tokens_min_p99)]
+        + [numbers.count(rate.input_tokens_min_peak), numbers.count(rate.input_tokens_min_p99)]
+        + [numbers.count(rate.output_tokens_min_peak), numbers.count(rate.output_tokens_min_p99)]
+        + [numbers.count(rate.rate_limited), numbers.count(rate.ask_requests_min)]
+        + [numbers.count(rate.ask_input_tokens_min), numbers.count(rate.ask_output_tokens_min)]
         for rate in plan.unit_economics.rates[:_TOP]
     ]
-    heads = "Model | Requests a minute, peak: | p99: | Tokens a minute, peak: | p99:"
-    return (["\n".join(lines)] if lines else []) + ([_table(heads, rates)] if rates else [])
+    heads = "Model | Requests a minute, peak: | p99: | Input tokens, peak: | p99: | Output tokens, peak: | p99: | "
+    heads += "Refused (429): | Ask for requests: | Input tokens: | Output tokens:"
+    note = (
+        "Ask for: the larger of the peak minute and 1.2 x the p99 minute (the 1.2 is assumed); "
+        f"{numbers.count(plan.ingest.retries)} retries within two minutes of a "
+        f"failed call, {numbers.money(plan.ingest.retries_usd)}."
+    )
+    return (["\n".join(lines)] if lines else []) + ([_table(heads, rates), note] if rates else [])
+
+
+def _agents(plan: Plan) -> list[str]:
+    lines = [f"- {markdown_text(line, 600)}" for line in agents.agent_facts(plan)]
+    return ["\n".join(lines)] if lines else []
+
+
+def _output(plan: Plan) -> list[str]:
+    lines = [f"- {markdown_text(line, 600)}" for line in agents.output_facts(plan)]
+    return ["\n".join(lines)] if lines else []
 
 
 def _groups(plan: Plan) -> list[str]:
@@ -248,6 +267,8 @@ _SECTIONS = (
     ("Provisioned units", _provisioned),
     ("Where the money goes", _groups),
     ("Sessions and peaks", _sessions),
+    ("Agents", _agents),
+    ("Fewer output tokens", _output),
     ("Books", _books),
     ("Prices used", _prices),
     ("Assumptions", _assumptions),

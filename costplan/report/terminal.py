@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from costplan.report import facts, numbers
+from costplan.report import agents, facts, numbers
 from costplan.report.numbers import plain
 from costplan.report.provisioned import sentence
 from costplan.report.scenario import scenario_report
@@ -28,7 +28,7 @@ _Row = tuple[list[str], str, str]
 
 
 def render_terminal(plan: Plan, console: Console, *, verbose: bool = False) -> None:
-    """Prints the report; the most useful next command is the last line. `verbose` adds prices and assumptions."""
+    """Prints the report; the most useful next command is the last line. `verbose` adds origins, limits, agents."""
     if plan.scenario is not None:
         return put(console, Text(scenario_report(plan, plan.scenario)))
     _head(plan, console)
@@ -167,6 +167,9 @@ def _money(plan: Plan, console: Console) -> None:
     latency = facts.latency(plan)
     if latency:
         hang(console, Text("Latency  ", "bold"), Text(latency))
+    told = agents.headline(plan)
+    if told:
+        hang(console, Text("Agents ", "bold"), Text(plain(told, 240)))
     if unit and not latency:  # with both there is no line left on the screen for a blank one
         console.print()
     groups = (("Call sites", plan.unit_economics.by_call_site), ("Models", plan.unit_economics.by_model))
@@ -224,6 +227,10 @@ def _origins(plan: Plan, console: Console) -> None:
         model = f"{price.provider}/{price.model}" + (f" ({price.tier})" if price.tier else "")
         source = " ".join(filter(None, (price.source, price.effective, *price.notes)))
         hang(console, Text("Price  ", "bold"), Text(plain(f"{model}: {rates}; {source}", 400), "dim"))
+    for rate in plan.unit_economics.rates:
+        hang(console, Text("Limits ", "bold"), Text(plain(agents.asks(rate), 240), "dim"))
+    for line in (*agents.agent_facts(plan), *agents.output_facts(plan)):
+        hang(console, Text("Agents ", "bold"), Text(plain(line, 600), "dim"))
     for item in plan.assumptions:
         text = plain("; ".join(filter(None, (f"{item.name} = {item.value}", item.note))), 240) + plain(
             f" ({item.origin})", 80

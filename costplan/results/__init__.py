@@ -133,6 +133,9 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
     possibly_billed: int
     """Aborted or failed after tokens may have been produced; counted inside the other classes."""
     retries: int
+    """Requests that repeat, within two minutes, a failed one of the same user with the same text."""
+    retries_usd: float = 0.0
+    """What they cost, at the price date; the failed calls before them are not billed unless `possibly_billed`."""
     usage_source: dict[str, int]
     text_state: dict[str, int]
     cache_reported_share: float
@@ -204,6 +207,8 @@ class Sessions(msgspec.Struct, frozen=True, kw_only=True):
     tools_share: float | None
     tool_results_share: float | None
     system_share: float | None
+    top_1_percent_share: float | None = None
+    """Share of the sessions' cost that the dearest 1 % of them take (at least one)."""
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,6 +217,17 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
     requests_min_p99: float
     tokens_min_peak: int
     tokens_min_p99: float
+    input_tokens_min_peak: int = 0
+    input_tokens_min_p99: float = 0.0
+    output_tokens_min_peak: int = 0
+    output_tokens_min_p99: float = 0.0
+    rate_limited: int = 0
+    """Calls refused with 429."""
+    ask_requests_min: int = 0
+    """What a tier or quota request asks for: the larger of the peak minute and 1.2 x the p99 minute, refused calls
+    included, rounded up to two figures; tokens likewise. The 1.2 is an assumption."""
+    ask_input_tokens_min: int = 0
+    ask_output_tokens_min: int = 0
 
 
 class UnitEconomics(msgspec.Struct, frozen=True, kw_only=True):
@@ -257,6 +273,87 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     """One line for the terminal: the rate that matters and its condition."""
     evidence: dict[str, Any]
+
+
+class StepClass(msgspec.Struct, frozen=True, kw_only=True):
+    """Steps by their place in a conversation; `last` None = and all later ones."""
+
+    first: int
+    last: int | None
+    steps: int
+    input_tokens_mean: float
+
+
+class InputPart(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the prompts with full text: tools, system, history, tool_result, last (the last message)."""
+
+    part: str
+    tokens: int
+    token_share: float
+    cost_usd: float
+    """With the cache's prices for what was read from it."""
+    cost_share: float
+
+
+class Loops(msgspec.Struct, frozen=True, kw_only=True):
+    """The same tool with the same arguments 3 times or more in a task; the first call of each is free of blame."""
+
+    groups: int
+    repeated_calls: int
+    tasks: int
+    longest: int
+    usd_in_log: Estimate
+    """What the steps that asked again cost; that they make later prompts longer is not in it."""
+    share: float
+    usd_month: Estimate
+
+
+class Trim(msgspec.Struct, frozen=True, kw_only=True):
+    rule: Literal["last", "every", "results"]
+    """Only the last steps; all but the last whenever there are twice as many; tool results older than that."""
+    keep_steps: int
+    usd_in_log_as_cached_today: float
+    usd_in_log: float
+    """Where the prompt cache works as it can: a trimmed prompt loses its cached prefix. May be negative."""
+    usd_month: Estimate
+
+
+class Agents(msgspec.Struct, frozen=True, kw_only=True):
+    """Tasks (sessions; traces where the log names none) step by step; not part of the ladder."""
+
+    tasks: int
+    steps: int
+    tool_calls: int
+    growth_tokens_per_step: Estimate
+    by_step: list[StepClass]
+    input_by: list[InputPart]
+    loops: Loops
+    tool_order_breaks: int
+    tool_order_usd_month: Estimate
+    trims: list[Trim]
+
+
+class OutputCap(msgspec.Struct, frozen=True, kw_only=True):
+    max_tokens: int
+    answers_cut_share: float
+    usd_month: Estimate
+
+
+class OutputPotential(msgspec.Struct, frozen=True, kw_only=True):
+    """Fewer output tokens: always a potential that needs an experiment, beside the ladder and in none of its sums."""
+
+    reasoning_share: float
+    """Of the output tokens."""
+    reasoning_calls: int
+    reasoning_usd_month: Estimate
+    output_usd_month: Estimate
+    caps: list[OutputCap]
+    recommended_max_tokens: int | None
+    """The lowest limit that cuts at most 1 % of the answers."""
+    usd_month: Estimate
+    formula: str
+    risk: Literal["needs-test"] = "needs-test"
+    next_experiment: str = "lower the effort, or set the limit, for a tenth of the calls; grade the answers of both"
 
 
 class Opportunity(msgspec.Struct, frozen=True, kw_only=True):
@@ -436,6 +533,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """With `--ptu`, one per offer of the contract."""
     assumptions: list[Assumption]
     prices: list[PriceUsed]
+    agents: Agents | None = None
+    """None where no priced call belongs to a session or a trace."""
+    output: OutputPotential | None = None
     scenario: ScenarioFacts | None = None
     """For a product without a log: what the plan was computed from."""
     warnings: list[str] = []

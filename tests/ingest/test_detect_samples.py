@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from costplan.ingest.detect import DIALECTS, detect, sample_of, unwrap
 from costplan.ingest.source import expand, open_source
-from tests.ingest.logs import TRACES, plan_of, write
+from tests.ingest.logs import TRACES, plan_of, run, write
 
 # file: (its dialect, the runner-up: another dialect whose signature its records carry as well)
 SAMPLES = {
