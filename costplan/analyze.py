@@ -129,7 +129,7 @@ def analyze(
         accepted = None if cheaper is None else cheaper.accepted
         units = unit_economics_of(summary, tables, replays.sessions, volume, margin, accepted)
         scale = Scale(baseline)
-        agents = agents_of(walked, summary.counts, scale)
+        agents = agents_of(walked, summary.counts, scale, log.trees)
         label = tables.site_label.__getitem__
         found = opportunities_of(ladder, evidence, told, label, settings.day_rate)
         found += opportunities(agents, walked, label, settings.day_rate) if agents else []

@@ -61,8 +61,8 @@ def cached(steps: dict[str, Any], cache: Cache, follows: NDArray[np.bool_]) -> t
     soon[1:] = np.diff(steps["time_us"]) <= cache.ttl_us[key[1:]]
     read = np.maximum(np.where(soon, read, 0), steps["cache_read_tokens"])
     marks = (cache.mode[key] == 2) & (cache.readable(key, prompt) > 0)
-    write = np.where(marks, prompt - read, np.minimum(steps["cache_write_tokens"], prompt - read))
-    return read, np.asarray(write, np.int64)
+    rest: Ints = prompt - read
+    return read, np.asarray(np.where(marks, rest, np.minimum(steps["cache_write_tokens"], rest)), np.int64)
 
 
 def dropped(steps: dict[str, Any], number: Ints, rule: Rule, keep: int) -> tuple[Ints, Ints]:

@@ -291,6 +291,21 @@ class Trim(msgspec.Struct, frozen=True, kw_only=True):
     usd_month: Estimate
 
 
+class CallTrees(msgspec.Struct, frozen=True, kw_only=True):
+    """Traces of calls with parent ids."""
+
+    traces: int
+    calls: int
+    calls_p50: float
+    calls_p95: float
+    calls_max: int
+    """Calls in one trace."""
+    by_depth: dict[str, int]
+    """Calls by the number of spans above them."""
+    widest: int
+    """Most calls right below one span."""
+
+
 class Agents(msgspec.Struct, frozen=True, kw_only=True):
     """Tasks (sessions; traces where the log names none) step by step; not part of the ladder."""
 
@@ -301,6 +316,7 @@ class Agents(msgspec.Struct, frozen=True, kw_only=True):
     by_step: list[StepClass]
     input_by: list[InputPart]
     loops: Loops
+    call_trees: CallTrees | None = None
     tool_order_breaks: int
     tool_order_usd_month: Estimate
     trims: list[Trim]
