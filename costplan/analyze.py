@@ -73,7 +73,8 @@ from costplan.levers.states import RESPONSE, VERIFIED
 from costplan.month import Month, month_of, trusted
 from costplan.prices import PriceKey
 from costplan.prices.contract import sellers_of
-from costplan.results import Latency, Plan
+from costplan.results import Plan
+from costplan.results.latency import Latency
 from costplan.routing.known import read_quality
 from costplan.settings import AnalyzeSettings
 from costplan.units import MICROS_PER_SECOND, SECONDS_PER_DAY
@@ -110,8 +111,8 @@ def analyze(
         volume = _volume(summary)
         month = _month(settings, summary, volume)
         replays, walked = _replays(run)
-        semantic = _semantic(run, replays.settings[0]) if settings.semantic == "on" else None
-        shorter = shorter_of(run) if settings.semantic == "on" else None
+        texts = settings.semantic == "on"
+        semantic, shorter = (_semantic(run, replays.settings[0]), shorter_of(run)) if texts else (None, None)
         cheaper, accepted = cheaper_of(run, summary, tables, price_day) if run.quality else (None, None)
         acting = Acting(replays, semantic, shorter, cheaper)
         cache, sets, prefix = value(run, acting, tables, price_day)
@@ -132,19 +133,19 @@ def analyze(
         basis = "estimated" if scale != 1 else "priced"
         baseline = baseline_of(summary, by_hour, dollars, volume, day, ladder.cash, basis)
         revenue = settings.revenue_per_user
-        margin = margin_of(summary, baseline, revenue) if revenue is not None else None
-        retries = sum(part.retries for part in replays.replayed)
-        retry_nanos = sum(part.retry_nanos for part in replays.replayed)
-        books = books_of(log, summary, tables, (retries, retry_nanos), partial=settings.head is not None)
+        margin = None if revenue is None else margin_of(summary, baseline, revenue)
+        retries = (sum(p.retries for p in replays.replayed), sum(p.retry_nanos for p in replays.replayed))
+        books = books_of(log, summary, tables, retries, partial=settings.head is not None)
         latency = _latency(settings, summary, cache, told, volume.weight)
         units_on_offer = provisioned_of(summary, tables, month, volume.weight) if settings.ptu else []
         per_1k = None if cheaper is None else today_of(accepted)
         units = unit_economics_of(summary, tables, replays.sessions, volume, margin, per_1k)
         to_month = Scale(baseline)
-        agents = agents_of(walked, summary.counts, to_month)
+        agents = agents_of(walked, summary.counts, to_month, log.trees)
         label = tables.site_label.__getitem__
         found = opportunities_of(ladder, evidence, told, label, settings.day_rate)
         found += opportunities(agents, walked, label, settings.day_rate) if agents else []
+        objections = objections_of(settings, origins, log, tables, summary, sets.evidence["marked_requests"])
         return Plan(
             inputs=log.inputs,
             ingest=books,
@@ -157,14 +158,7 @@ def analyze(
             output=output_of(summary.counts, baseline, to_month),
             after=after_of(ladder, told, at_price_date(units.per_1k_requests, baseline), latency, accepted),
             provisioned=units_on_offer,
-            assumptions=assumptions_of(
-                settings,
-                origins,
-                tables.rates,
-                day,
-                scale,
-                objections_of(settings, origins, log, tables, summary, sets.evidence["marked_requests"]),
-            ),
+            assumptions=assumptions_of(settings, origins, tables.rates, day, scale, objections),
             prices=prices_of(summary, tables),
             warnings=warnings_of(books, volume, month) + _unsimulated(semantic),
         )

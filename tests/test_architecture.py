@@ -47,6 +47,11 @@ BUDGETS = (
     Budget(
         parts=frozenset({"daily"}), lines=660, reason="a plan from rows that stand for many calls: sums, month, growth"
     ),
+    Budget(
+        parts=frozenset({"agents"}),
+        lines=510,
+        reason="steps spilled by task, one walk over them, three rules of trimming priced with the cache, the document",
+    ),
     Budget(parts=frozenset({"complexity"}), lines=350, reason="word lists, and one pass that counts them"),
     Budget(
         parts=frozenset({"routing"}),

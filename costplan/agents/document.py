@@ -9,20 +9,8 @@ from typing import Literal
 from costplan.agents.parts import CAPS, REGIONS
 from costplan.agents.trim import TRIMS
 from costplan.agents.walk import STEP_FROM, SUMS, Walked
-from costplan.results import (
-    Agents,
-    Baseline,
-    Estimate,
-    InputPart,
-    Loops,
-    Opportunity,
-    OutputCap,
-    OutputPotential,
-    StepClass,
-    Trim,
-    exact,
-    unknown,
-)
+from costplan.results import Baseline, Estimate, Opportunity, exact, unknown
+from costplan.results.agents import Agents, CallTrees, InputPart, Loops, OutputCap, OutputPotential, StepClass, Trim
 from costplan.units import HOURS_PER_MONTH, NANOS_PER_USD
 
 _Z = 1.959963984540054
@@ -73,7 +61,7 @@ def _end(which: Callable[[list[float]], float], values: list[float | None]) -> f
     return which(known) if known else None
 
 
-def agents_of(walked: Walked, counts: Counter[str], scale: Scale) -> Agents | None:
+def agents_of(walked: Walked, counts: Counter[str], scale: Scale, trees: CallTrees | None) -> Agents | None:
     """None where no priced call belongs to a session or trace."""
     found = walked.counts
     if not found["tasks"]:
@@ -97,7 +85,7 @@ def agents_of(walked: Walked, counts: Counter[str], scale: Scale) -> Agents | No
             share=money["loop"] / found["cost"] if found["cost"] else 0.0,
             usd_month=scale.month(money["loop"], spread["loop"]),
         ),
-        tool_order_breaks=found["order_breaks"],
+        call_trees=trees, tool_order_breaks=found["order_breaks"],
         tool_order_usd_month=scale.month(money["order"], spread["order"]), trims=trims,
     )  # fmt: skip
 
@@ -219,7 +207,7 @@ def _by_site(way: _Way, walked: Walked, label: Callable[[int], str], day_rate_us
                 call_site=label(site), lever=way.lever, evidence=way.evidence, risk=way.risk,
                 usd_month=Estimate(
                     value=value, low=low, high=high, unit=usd.unit, basis=usd.basis,
-                    note="by the site's share; as logged: it overlaps with the ladder and is in none of its sums",
+                    note="by the site's share; priced as logged: overlaps with the ladder, in none of its sums",
                 ),
                 effort_days=way.effort_days, next_experiment=way.experiment,
                 payback_days=way.effort_days * day_rate_usd / usd_day if usd_day > 0 else None,

@@ -66,18 +66,19 @@ def walk(job: BucketJob, rates_file: Any, cache: Cache) -> Walked:
     for place, reads in ((2, logged), (2 + len(TRIMS), best)):
         found = saved(some, cache, rates, their, reads)
         money[talks, place : place + len(TRIMS)] = np.rint(found).astype(np.int64)
-    tasks = grouped(task, money)
+    paid = np.flatnonzero(money.any(axis=1))
+    tasks = grouped(task[paid], money[paid])
     added = np.where(follows[1:], np.diff(prompt), 0) if n else np.zeros(0, np.int64)
     per_task = grouped(task[1:], np.stack([follows[1:].astype(np.int64), added], axis=1)) if n > 1 else None
     x, y = (per_task.sums.T if per_task else np.zeros((2, 0))).astype(np.float64)
     counts |= {
-        "tasks": len(tasks.keys), "steps": n, "talk_steps": len(talks), "order_breaks": int(broken.sum()),
+        "tasks": int((~same_task).sum()), "steps": n, "talk_steps": len(talks), "order_breaks": int(broken.sum()),
         "loop_tasks": int((tasks.sums[:, 0] != 0).sum()), "cost": int(steps["cost_price_date"].sum()),
     }  # fmt: skip
     return Walked(
         counts=counts, money=money.sum(axis=0), squares=(tasks.sums.astype(np.float64) ** 2).sum(axis=0),
         growth=np.array([x.sum(), y.sum(), (x * x).sum(), (x * y).sum(), (y * y).sum()]),
-        by_step=_by_step(some["input_tokens"], their), sites=grouped(steps["site"], money),
+        by_step=_by_step(some["input_tokens"], their), sites=grouped(steps["site"][paid], money[paid]),
     )  # fmt: skip
 
 

@@ -22,7 +22,9 @@ from costplan.ingest.generic import parse_map
 from costplan.ingest.parse import FIRST_LINES, Chunk, Parsed, ParseJob, parse_split, sha256_of
 from costplan.ingest.settle import settle
 from costplan.ingest.source import Source, Split, expand, open_source, splits_of
+from costplan.ingest.trees import trees_of
 from costplan.results import Input
+from costplan.results.agents import CallTrees
 from costplan.settings import AnalyzeSettings
 from costplan.trace import NO_TIME, Flag
 
@@ -53,6 +55,7 @@ class Log:
     cut_lengths: dict[str, int]
     last_us: int | None
     """Latest absolute time in the log."""
+    trees: CallTrees | None = None
 
     @property
     def rows(self) -> int:
@@ -108,7 +111,8 @@ def read_log(
         bytes=sum(source.size for source in sources) * (1 if settings.head is None else 0) or 1,
         records=records, not_a_call=books, skipped=skipped, first_lines=first_lines,
         duplicates=settled.duplicates, repeated_ids=settled.repeated_ids, merged=settled.merged,
-        cut_lengths=settled.cut_lengths, last_us=_last_us(settled.chunks), 
+        cut_lengths=settled.cut_lengths, last_us=_last_us(settled.chunks),
+        trees=trees_of(settled.chunks, [split.links for split in parsed], settled.dropped), 
     )  # fmt: skip
 
 

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from costplan.keyed import Keyed, grouped, merged
-from costplan.results import Basis, Estimate, Percentiles, unknown
+from costplan.results import Basis, Estimate, unknown
+from costplan.results.latency import Percentiles
 from costplan.units import MICROS_PER_SECOND
 
 Mask = NDArray[np.bool_]

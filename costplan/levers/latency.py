@@ -9,7 +9,8 @@ import numpy as np
 from costplan.keyed import Keyed, merged
 from costplan.levers.bins import LOOKUP_S, NO_LATENCY, Counts, known_of, percentiles, share, unknown_percentiles
 from costplan.levers.speed import at_new_pace, streaming_of
-from costplan.results import Latencies, Latency, Percentiles, exact
+from costplan.results import exact
+from costplan.results.latency import Latencies, Latency, Percentiles
 
 LOOKUP_ORIGIN = "assumed: hashing, a gateway and one round trip to a store in the same region"
 MIN_COVERAGE = 0.5

@@ -20,7 +20,16 @@ from costplan.levers.accepted import Accepted
 from costplan.levers.states import BATCH_REST, COMPRESSION, ROUTING, SEMANTIC, STRUCTURAL, VERIFIED
 from costplan.month import Month
 from costplan.prices.contract import Contract, Contracts, cash_of
-from costplan.results import After, AfterTotal, Basis, Estimate, Latency, Opportunity, Rung, unknown
+from costplan.results import (
+    After,
+    AfterTotal,
+    Basis,
+    Estimate,
+    Opportunity,
+    Rung,
+    unknown,
+)
+from costplan.results.latency import Latency
 from costplan.units import HOURS_PER_MONTH, NANOS_PER_USD
 
 

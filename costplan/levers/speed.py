@@ -20,7 +20,7 @@ from costplan.levers.bins import (
     share,
     unknown_percentiles,
 )
-from costplan.results import Percentiles, Streaming
+from costplan.results.latency import Percentiles, Streaming
 from costplan.trace import Flag
 
 Ints = NDArray[np.int64]

@@ -57,12 +57,19 @@ def agent_facts(plan: Plan) -> list[str]:
             for p in found.input_by
         )
         lines.append(f"Prompts: {parts}")
+    trees = found.call_trees
+    if trees is not None:
+        depth = max(map(int, trees.by_depth))
+        lines.append(
+            f"Call trees: {plural(trees.traces, 'trace')} of {trees.calls_p50:g} calls (p95 {trees.calls_p95:g}, most "
+            f"{trees.calls_max}), up to {plural(depth, 'span')} above a call and {trees.widest} calls below one span"
+        )
     loops = found.loops
     if loops.groups:
         lines.append(
-            f"Loop suspects: {plural(loops.groups, 'tool call')} made 3 times or more with the same arguments "
-            f"in a task, up to {loops.longest} times; asking again cost {money(loops.usd_in_log.value)} "
-            f"({percent(loops.share)}) in the log, {monthly(loops.usd_month)}"
+            f"Loop suspects: {plural(loops.groups, 'tool call')} made 3 times or more alike in a task, "
+            f"up to {loops.longest} times; asking again cost {money(loops.usd_in_log.value)} ({percent(loops.share)}) "
+            f"in the log, {monthly(loops.usd_month)}"
         )
     if found.tool_order_breaks:
         lines.append(
@@ -103,10 +110,9 @@ def output_facts(plan: Plan) -> list[str]:
 def asks(rate: Rate) -> str:
     """What a request for a tier or quota states."""
     refused = f"; {plural(rate.rate_limited, 'call')} refused with 429" if rate.rate_limited else ""
-    peak = ", ".join(
-        (count(rate.requests_min_peak), compact(rate.input_tokens_min_peak), compact(rate.output_tokens_min_peak))
-    )
     return (
-        f"{rate.model}: ask for {count(rate.ask_requests_min)} requests, {compact(rate.ask_input_tokens_min)} input "
-        f"and {compact(rate.ask_output_tokens_min)} output tokens a minute (peak {peak}){refused}"
+        f"{rate.model}: ask for {count(rate.ask_requests_min)} requests, "
+        f"{compact(rate.ask_input_tokens_min)} input and {compact(rate.ask_output_tokens_min)} output tokens a minute "
+        f"(peak {count(rate.requests_min_peak)}, {compact(rate.input_tokens_min_peak)}, "
+        f"{compact(rate.output_tokens_min_peak)}){refused}"
     )

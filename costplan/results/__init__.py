@@ -8,38 +8,17 @@ from typing import Any, Literal
 
 import msgspec
 
+from costplan.results.agents import Agents, OutputPotential
+from costplan.results.estimate import Basis as Basis
+from costplan.results.estimate import Estimate as Estimate
+from costplan.results.estimate import exact as exact
+from costplan.results.estimate import unknown as unknown
+from costplan.results.latency import Latency
+
 PLAN_SCHEMA = "costplan/plan/1"
 NO_MODEL = "the log names no model"
 NO_USAGE = "no usage to price"
 """Reasons of an unpriced call that no price list can mend."""
-
-Basis = Literal["reported", "priced", "measured", "simulated", "estimated", "assumed"]
-
-
-class Estimate(msgspec.Struct, frozen=True, kw_only=True):
-    """A number that says where it comes from and how wide it is.
-
-    `level` is 0.95 for a two-sided sampling interval and None for a stated plausible range, which is never called a
-    confidence interval. Exact figures have low = value = high. `value` None means unknown; `note` says what is missing.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    level: float | None = None
-    unit: str
-    basis: Basis
-    note: str = ""
-
-
-def exact(value: float, unit: str, basis: Basis, note: str = "") -> Estimate:
-    """An Estimate without spread, e.g. a sum of priced rows."""
-    return Estimate(value=value, low=value, high=value, unit=unit, basis=basis, note=note)
-
-
-def unknown(unit: str, note: str) -> Estimate:
-    """An Estimate that is not known; `note` says what it would take to know it."""
-    return Estimate(value=None, low=None, high=None, unit=unit, basis="assumed", note=note)
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
@@ -275,87 +254,6 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
     evidence: dict[str, Any]
 
 
-class StepClass(msgspec.Struct, frozen=True, kw_only=True):
-    """Steps by their place in a conversation; `last` None = and all later ones."""
-
-    first: int
-    last: int | None
-    steps: int
-    input_tokens_mean: float
-
-
-class InputPart(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of the prompts with full text: tools, system, history, tool_result, last (the last message)."""
-
-    part: str
-    tokens: int
-    token_share: float
-    cost_usd: float
-    """With the cache's prices for what was read from it."""
-    cost_share: float
-
-
-class Loops(msgspec.Struct, frozen=True, kw_only=True):
-    """The same tool with the same arguments 3 times or more in a task; the first call of each is free of blame."""
-
-    groups: int
-    repeated_calls: int
-    tasks: int
-    longest: int
-    usd_in_log: Estimate
-    """What the steps that asked again cost; that they make later prompts longer is not in it."""
-    share: float
-    usd_month: Estimate
-
-
-class Trim(msgspec.Struct, frozen=True, kw_only=True):
-    rule: Literal["last", "every", "results"]
-    """Only the last steps; all but the last whenever there are twice as many; tool results older than that."""
-    keep_steps: int
-    usd_in_log_as_cached_today: float
-    usd_in_log: float
-    """Where the prompt cache works as it can: a trimmed prompt loses its cached prefix. May be negative."""
-    usd_month: Estimate
-
-
-class Agents(msgspec.Struct, frozen=True, kw_only=True):
-    """Tasks (sessions; traces where the log names none) step by step; not part of the ladder."""
-
-    tasks: int
-    steps: int
-    tool_calls: int
-    growth_tokens_per_step: Estimate
-    by_step: list[StepClass]
-    input_by: list[InputPart]
-    loops: Loops
-    tool_order_breaks: int
-    tool_order_usd_month: Estimate
-    trims: list[Trim]
-
-
-class OutputCap(msgspec.Struct, frozen=True, kw_only=True):
-    max_tokens: int
-    answers_cut_share: float
-    usd_month: Estimate
-
-
-class OutputPotential(msgspec.Struct, frozen=True, kw_only=True):
-    """Fewer output tokens: always a potential that needs an experiment, beside the ladder and in none of its sums."""
-
-    reasoning_share: float
-    """Of the output tokens."""
-    reasoning_calls: int
-    reasoning_usd_month: Estimate
-    output_usd_month: Estimate
-    caps: list[OutputCap]
-    recommended_max_tokens: int | None
-    """The lowest limit that cuts at most 1 % of the answers."""
-    usd_month: Estimate
-    formula: str
-    risk: Literal["needs-test"] = "needs-test"
-    next_experiment: str = "lower the effort, or set the limit, for a tenth of the calls; grade the answers of both"
-
-
 class Opportunity(msgspec.Struct, frozen=True, kw_only=True):
     call_site: str
     lever: str
@@ -376,37 +274,6 @@ class AfterTotal(msgspec.Struct, frozen=True, kw_only=True):
     """What a thousand accepted answers cost then; None without scores of models."""
     saving_share: float | None
     levers: list[str]
-
-
-class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
-    p50: Estimate
-    p95: Estimate
-
-
-class Latencies(msgspec.Struct, frozen=True, kw_only=True):
-    ttft_s: Percentiles
-    e2e_s: Percentiles
-
-
-class Streaming(msgspec.Struct, frozen=True, kw_only=True):
-    """When users see the first token."""
-
-    unstreamed_share: float
-    """Of the calls with a known latency: those that are not streamed."""
-    before: Percentiles
-    after: Percentiles
-    """Where every call streams."""
-
-
-class Latency(msgspec.Struct, frozen=True, kw_only=True):
-    before: Latencies
-    """As logged, of the successful calls."""
-    after: Latencies
-    """Of the same calls, where the exact cache answers the literal repeats and verified routes take other models."""
-    lookup_s: Estimate
-    """What an answer from the cache takes."""
-    streaming: Streaming | None = None
-    """None where every call streams, or no latency is known."""
 
 
 class After(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,14 +1,15 @@
 """Agent logs whose loops, growth, tool order and trimming are worked out by hand, and a generated one with truth."""
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from costplan.analyze import analyze
 from costplan.ingest.actions import action_keys, tool_set_key
-from costplan.results import Agents, Plan
+from costplan.results import Plan
+from costplan.results.agents import Agents
 from costplan.settings import AnalyzeSettings
 from tests.generate.logs import SHOP, generated
 from tests.levers.logs import START, analyzed, call
@@ -178,8 +179,23 @@ def test_planted_loops_and_growth_are_found(tmp_path: Path) -> None:
     assert month.low <= planted["loops"]["usd"] * 730 / (24 * 7) <= month.high
 
 
+def traced(at_s: float, span: str, parent: str | None, tokens: int) -> dict[str, Any]:
+    """A call in the canonical trace, without text, that searches."""
+    return {
+        "source_format": "costplan", "timestamp": (START + timedelta(seconds=at_s)).isoformat(), "ts_offset_s": None,
+        "operation": "chat", "request_model": "gpt-4o-mini", "response_model": "gpt-4o-mini", "status": "ok",
+        "trace_id": "t", "span_id": span, "parent_id": parent, "input_tokens": tokens, "output_tokens": 20,
+        "cache_read_input_tokens": 0, "usage_source": "reported",
+        "output_tool_calls": json.dumps([{"function": {"name": "search", "arguments": "{}"}}]),
+    }  # fmt: skip
+
+
 def test_traces_stand_for_sessions_where_a_log_names_none(tmp_path: Path) -> None:
-    log = [step(10 * n, n, SEARCH) for n in range(3)]
-    lines = [{k: v for k, v in line.items() if k != "session"} for line in log]
-    assert analyzed(tmp_path, lines).plan.agents is None
-    assert START.year == 2026
+    """A root call, two below it and one below the second: a loop of four, three of them repeats."""
+    log = [traced(0, "a", None, 1000), traced(1, "b", "a", 1100), traced(2, "c", "a", 1200), traced(3, "d", "c", 1300)]
+    found = agents(analyzed(tmp_path, log).plan)
+    assert (found.tasks, found.steps, found.loops.repeated_calls) == (1, 4, 3)
+    assert found.growth_tokens_per_step.value == 100
+    trees = found.call_trees
+    assert trees is not None and trees.by_depth == {"0": 1, "1": 2, "2": 1}
+    assert (trees.traces, trees.calls_max, trees.widest) == (1, 4, 2)

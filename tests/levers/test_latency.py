@@ -9,7 +9,8 @@ import pytest
 from costplan.levers.bins import GROWTH, LOOKUP_S, Counts, all_counted, bins_of, counted
 from costplan.levers.latency import latency_of
 from costplan.report import facts
-from costplan.results import Estimate, Latency, Percentiles, to_json
+from costplan.results import Estimate, to_json
+from costplan.results.latency import Latency, Percentiles
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.levers.logs import analyzed, call

@@ -12,10 +12,7 @@ from costplan.results import (
     Estimate,
     GroupRow,
     Input,
-    Latencies,
-    Latency,
     Opportunity,
-    Percentiles,
     Plan,
     PriceUsed,
     Rate,
@@ -32,6 +29,7 @@ from costplan.results import (
     exact,
     unknown,
 )
+from costplan.results.latency import Latencies, Latency, Percentiles
 
 REQUESTS = 3_853_000
 MONTH = 730 / 720
